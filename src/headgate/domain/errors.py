@@ -1,0 +1,272 @@
+"""Every error a caller can meet, as one tree.
+
+    HeadgateError
+    ├── InvalidRequestError            400 invalid_request
+    │   ├── UnsupportedParameterError  400 unsupported_parameter
+    │   ├── UnsupportedFeatureError    400 unsupported_feature
+    │   └── ContextLengthExceededError 400 context_length_exceeded
+    ├── ContentFilteredError           400 content_filtered
+    ├── InvalidApiKeyError             401 invalid_api_key
+    ├── UnpricedModelError             403 unpriced_model
+    ├── ModelNotAllowedError           403 model_not_allowed
+    ├── PermissionDeniedError          403 permission_denied
+    ├── NotFoundError                  404 not_found
+    │   └── ModelNotFoundError         404 model_not_found
+    ├── MethodNotAllowedError          405 method_not_allowed
+    ├── RequestTimeoutError            408 request_timeout
+    ├── ConflictError                  409 conflict
+    │   └── ProvisionedReadOnlyError   409 provisioned_read_only
+    ├── PreconditionFailedError        412 precondition_failed
+    ├── BodyTooLargeError              413 body_too_large
+    ├── UnsupportedMediaTypeError      415 unsupported_media_type
+    ├── ValidationFailedError          422 validation_failed
+    ├── PreconditionRequiredError      428 precondition_required
+    ├── UpstreamRateLimitedError       429 upstream_rate_limited
+    ├── HeadersTooLargeError           431 headers_too_large
+    ├── ClientClosedError              499 client_closed (record only: nobody is left to read it)
+    ├── InternalError                  500 internal_error
+    ├── UpstreamError                  502 upstream_error
+    │   └── UpstreamCredentialsExhaustedError 502 upstream_credentials_exhausted
+    ├── OverloadedError                503 overloaded
+    ├── DeadlineExceededError          504 deadline_exceeded
+    └── UpstreamTimeoutError           504 upstream_timeout
+
+`message` is always safe to show: it is written by us, or is a provider's text that was redacted. A wire format renders
+an error in its own dialect; the code is the class name's words in snake case and is a promise (docs/reference/errors.md).
+"""
+
+from typing import ClassVar, Final
+
+DOCS: Final = "https://headgate.dev/docs/reference/errors"
+
+
+class HeadgateError(Exception):
+    """An error with a status, a code and words for the caller."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    retryable: ClassVar[bool] = False
+    """Whether the same request may succeed later; false sends ``x-should-retry: false``."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        reason: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        """Say what happened in ``message``, which field is to blame, why in detail, and when to come back (s)."""
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+    @property
+    def doc_url(self) -> str:
+        """The page that explains this code."""
+        return f"{DOCS}#{self.code}"
+
+
+class InvalidRequestError(HeadgateError):
+    """The request is malformed."""
+
+    status = 400
+    code = "invalid_request"
+
+
+class UnsupportedParameterError(InvalidRequestError):
+    """A field that is refused by name, such as a routing field in a body."""
+
+    code = "unsupported_parameter"
+
+
+class UnsupportedFeatureError(InvalidRequestError):
+    """The target's wire format cannot carry what was asked; nothing is dropped in silence."""
+
+    code = "unsupported_feature"
+
+
+class ContextLengthExceededError(InvalidRequestError):
+    """The provider says the prompt is longer than the model's context window."""
+
+    code = "context_length_exceeded"
+
+
+class ContentFilteredError(HeadgateError):
+    """The provider refused the content."""
+
+    status = 400
+    code = "content_filtered"
+
+
+class InvalidApiKeyError(HeadgateError):
+    """No key, an unknown, expired, blocked or revoked one: the caller cannot tell which."""
+
+    status = 401
+    code = "invalid_api_key"
+
+
+class UnpricedModelError(HeadgateError):
+    """No price is known for the model and ``prices.unpriced`` is ``refuse``."""
+
+    status = 403
+    code = "unpriced_model"
+
+
+class ModelNotAllowedError(HeadgateError):
+    """The key may not use this model."""
+
+    status = 403
+    code = "model_not_allowed"
+
+
+class PermissionDeniedError(HeadgateError):
+    """The caller is known, and may not do this."""
+
+    status = 403
+    code = "permission_denied"
+
+
+class NotFoundError(HeadgateError):
+    """No such route or resource, or none that this caller may know of."""
+
+    status = 404
+    code = "not_found"
+
+
+class ModelNotFoundError(NotFoundError):
+    """No alias and no ``provider/model`` answers to this name."""
+
+    code = "model_not_found"
+
+
+class MethodNotAllowedError(HeadgateError):
+    """The path exists, for another method."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class RequestTimeoutError(HeadgateError):
+    """The client took too long to send its request."""
+
+    status = 408
+    code = "request_timeout"
+    retryable = True
+
+
+class ConflictError(HeadgateError):
+    """The change contradicts the present state, such as a slug that is taken."""
+
+    status = 409
+    code = "conflict"
+
+
+class ProvisionedReadOnlyError(ConflictError):
+    """The resource is managed by the configuration file and is changed there."""
+
+    code = "provisioned_read_only"
+
+
+class PreconditionFailedError(HeadgateError):
+    """``If-Match`` names an older version of the resource."""
+
+    status = 412
+    code = "precondition_failed"
+
+
+class BodyTooLargeError(HeadgateError):
+    """The body exceeds ``server.max_body``."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class UnsupportedMediaTypeError(HeadgateError):
+    """The body is not of a type this route reads."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class ValidationFailedError(HeadgateError):
+    """A field of a management request has a wrong type or value; ``param`` names it."""
+
+    status = 422
+    code = "validation_failed"
+
+
+class PreconditionRequiredError(HeadgateError):
+    """This change needs ``If-Match``."""
+
+    status = 428
+    code = "precondition_required"
+
+
+class UpstreamRateLimitedError(HeadgateError):
+    """The provider says 429."""
+
+    status = 429
+    code = "upstream_rate_limited"
+    retryable = True
+
+
+class HeadersTooLargeError(HeadgateError):
+    """The request's header fields exceed the limit."""
+
+    status = 431
+    code = "headers_too_large"
+
+
+class ClientClosedError(HeadgateError):
+    """The client went away before the answer was complete."""
+
+    status = 499
+    code = "client_closed"
+
+
+class InternalError(HeadgateError):
+    """A defect of ours; the details are in the log under the request id."""
+
+    status = 500
+    code = "internal_error"
+
+
+class UpstreamError(HeadgateError):
+    """The provider could not be reached, failed, or answered something unreadable."""
+
+    status = 502
+    code = "upstream_error"
+    retryable = True
+
+
+class UpstreamCredentialsExhaustedError(UpstreamError):
+    """The provider refuses the credential Headgate holds (401, 403, quota)."""
+
+    code = "upstream_credentials_exhausted"
+    retryable = False
+
+
+class OverloadedError(HeadgateError):
+    """The gateway is draining or has no capacity left."""
+
+    status = 503
+    code = "overloaded"
+    retryable = True
+
+
+class DeadlineExceededError(HeadgateError):
+    """The request's own deadline ran out."""
+
+    status = 504
+    code = "deadline_exceeded"
+
+
+class UpstreamTimeoutError(HeadgateError):
+    """The provider did not answer, or stopped answering, in time."""
+
+    status = 504
+    code = "upstream_timeout"
+    retryable = True

@@ -1,0 +1,78 @@
+"""The one record of what happened to a request. Everything that reports reads it; prompt text is not in it."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from headgate.domain.usage import TokenUsage, UsageQuality
+
+
+class Outcome(StrEnum):
+    """How a request ended."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    """By us, before anything was sent upstream."""
+    UPSTREAM_ERROR = "upstream_error"
+    """The provider failed before content reached the caller."""
+    TRUNCATED = "truncated"
+    """A stream was cut after content began; the caller saw an explicit error event."""
+    CLIENT_CLOSED = "client_closed"
+    """The client left before the answer was complete."""
+    INTERNAL_ERROR = "internal_error"
+
+
+class Attempt(Struct, frozen=True):
+    """One upstream try."""
+
+    provider: str
+    deployment: str
+    upstream_model: str
+    status: int | None
+    """HTTP status; ``None`` where no response head arrived."""
+    error: str | None
+    """What failed, as a short stable word such as ``connect_refused``."""
+    duration_ms: float
+    upstream_request_id: str | None = None
+
+
+class RequestRecord(Struct, frozen=True):
+    """One row a request. Times are wall-clock ms since the epoch or durations in ms; money is nano-USD."""
+
+    id: str
+    started_at_ms: int
+    organization_id: str | None
+    path: tuple[str, ...]
+    """Scope ids, organization first; empty where the caller was not known."""
+    key_id: str | None
+    end_user: str | None
+    session: str | None
+    tags: tuple[tuple[str, str], ...]
+    operation: str
+    """``chat`` or ``embeddings``."""
+    wire_format: str
+    model: str | None
+    """The alias the client sent."""
+    provider: str | None
+    deployment: str | None
+    upstream_model: str | None
+    stream: bool
+    attempts: tuple[Attempt, ...]
+    outcome: Outcome
+    status: int
+    """The HTTP status the caller got; 499 where it left."""
+    error_code: str | None
+    finish_reason: str | None
+    usage: TokenUsage
+    usage_quality: UsageQuality
+    cost_nano_usd: int
+    priced: bool
+    """False where no price was known: the cost is then not 0 but unknown."""
+    price_version: str | None
+    first_event_ms: float | None
+    """From the request's arrival to the first byte of the answer's body (streams: the first event)."""
+    duration_ms: float
+    overhead_ms: float
+    """Time spent in the gateway itself: the duration less the time waiting for the provider."""
+    is_sandbox: bool = False
+    """Reports leave it out."""

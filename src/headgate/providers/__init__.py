@@ -1,0 +1,1 @@
+"""Vendors: base URL, authentication, wire formats, quirks. `PROVIDERS` lists the kinds."""

@@ -1,0 +1,49 @@
+"""What a provider is: where requests go, how they prove who sends them, and in which format."""
+
+from msgspec import Struct
+
+from headgate.upstream.transport import Transport
+from headgate.wire.format import WireFormat
+
+
+class Vendor(Struct, frozen=True):
+    """One vendor as data. Every row of `compatible.VENDORS` is one of these."""
+
+    kind: str
+    """The word in the configuration file, e.g. ``groq``."""
+    title: str
+    source: str
+    """The vendor's documentation that the row was read from."""
+    base_url: str | None
+    """``None`` where each installation has its own; ``{region}`` is filled in from the provider's settings."""
+    wire_formats: tuple[str, ...] = ("openai_chat", "openai_embeddings")
+    auth_header: str = "authorization"
+    auth_prefix: str = "Bearer "
+    credential_env: tuple[str, ...] = ()
+    """Environment variables that ``make run`` looks into."""
+    needs_credential: bool = True
+    max_output_field: str | None = None
+    """The vendor's name for the maximum of output tokens where it takes only one; ``None`` passes the caller's on."""
+    include_usage: bool = True
+    """Whether streams take ``stream_options.include_usage``; false where the vendor rejects it or always sends usage."""
+    price_provider: str | None = None
+    """The provider id in the price catalogue; ``None`` where it has none."""
+    local: bool = False
+    """Runs on the operator's own machines: private addresses are usual, prices are free unless set."""
+    notes: str = ""
+
+
+class Provider(Struct, frozen=True):
+    """A configured provider, ready to send to."""
+
+    name: str
+    """The key in the configuration file; also the ``provider/`` prefix of model names."""
+    vendor: Vendor
+    base_target: str
+    """The path of the base URL, without a trailing slash; the wire format's path is appended."""
+    headers: tuple[tuple[bytes, bytes], ...]
+    """Sent with every request, the credential's header among them."""
+    transport: Transport
+    wire_formats: dict[str, WireFormat]
+    secrets: tuple[str, ...] = ()
+    """Texts that must never reach a caller or a log, e.g. the credential; errors are redacted by them."""

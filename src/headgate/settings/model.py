@@ -1,0 +1,200 @@
+"""The shape of ``headgate.yaml``. One Struct a block; field names are the file's keys (docs/reference/configuration.md).
+
+Durations are seconds and sizes bytes here; the file writes ``30s`` and ``32MiB``. Secrets are plain `str` in these
+Structs and nowhere else: they are never logged, and `Secret` keeps them out of ``repr``.
+"""
+
+from msgspec import UNSET, Struct, UnsetType, field
+
+from headgate.domain.catalog import Price
+
+
+class Secret:
+    """A text that does not show itself in ``repr``, ``str`` or a log line; `reveal` is explicit."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        """Wrap ``text``."""
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text itself."""
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __repr__(self) -> str:
+        return "Secret('…')"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+class TlsSettings(Struct, frozen=True):
+    """Certificate and key of a listener (PEM files)."""
+
+    cert: str
+    key: str
+
+
+class ServerSettings(Struct, frozen=True):
+    """The ``server`` block."""
+
+    listen: str = "127.0.0.1:4100"
+    admin_listen: str | None = None
+    """A listener of its own for /admin, /metrics and /sandbox; ``None``: the same one."""
+    admin_token: Secret = field(default_factory=lambda: Secret(""))
+    """Empty: a token is made on the first start and kept in the data directory."""
+    drain: float = 120.0
+    max_body: int = 32 * 1024 * 1024
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks whose ``x-forwarded-for`` and ``-proto`` are believed."""
+    tls: TlsSettings | None = None
+    header_timeout: float = 10.0
+    """Seconds a client may take to send its request head, and again between two pieces of its body."""
+
+
+class TimeoutSettings(Struct, frozen=True):
+    """The ``timeouts`` block, towards providers."""
+
+    connect: float = 3.0
+    first_event: float = 120.0
+    idle: float = 60.0
+    total: float = 600.0
+
+
+class StorageSettings(Struct, frozen=True):
+    """The ``storage`` block."""
+
+    database: str = "sqlite:///data/headgate.db"
+
+
+class UpstreamTlsSettings(Struct, frozen=True):
+    """A provider's ``tls`` block: corporate CA and client certificate (PEM files). Verification cannot be turned off."""
+
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+
+class ProviderSettings(Struct, frozen=True):
+    """One entry of ``providers``."""
+
+    name: str
+    kind: str
+    base_url: str | None = None
+    credential: Secret = field(default_factory=lambda: Secret(""))
+    region: str | None = None
+    allow_private_network: bool = False
+    transport: str = "lean"
+    """``lean`` or ``aiohttp``."""
+    tls: UpstreamTlsSettings | None = None
+    timeouts: TimeoutSettings | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    """Added to every request, e.g. an organization header; never the credential."""
+    max_connections: int = 256
+    max_connection_age: float = 300.0
+    max_output_field: str | None | UnsetType = UNSET
+    """Overrides the vendor row."""
+    price_free: bool = False
+    """The file says ``price: free``."""
+
+
+class DeploymentSettings(Struct, frozen=True):
+    """One callable target of an alias."""
+
+    provider: str
+    model: str
+    region: str | None = None
+    price: Price | None = None
+    """From the file's ``price: {input_per_mtok: "2.50", …}`` with version ``configuration``."""
+    price_free: bool = False
+
+
+class ModelSettings(Struct, frozen=True):
+    """One alias. Exactly one deployment until routing is built."""
+
+    alias: str
+    deployments: tuple[DeploymentSettings, ...]
+
+
+class PriceSettings(Struct, frozen=True):
+    """The ``prices`` block."""
+
+    unpriced: str = "refuse"
+    """``refuse`` or ``ceiling`` (bill at the dearest known price)."""
+    multiplier: str = "1"
+    """A decimal by which catalogue prices are multiplied (contracts)."""
+
+
+class KeySettings(Struct, frozen=True):
+    """The ``keys`` block."""
+
+    prefix: str = "hg_"
+
+
+class ProvisionedKey(Struct, frozen=True):
+    """A key of the file. ``secret`` is 32 to 256 of ``[A-Za-z0-9_-]``."""
+
+    name: str
+    models: tuple[str, ...]
+    secret: Secret
+    tags: tuple[tuple[str, str], ...] = ()
+    expires_at: str | None = None
+    """RFC 3339."""
+
+
+class ProvisionedProject(Struct, frozen=True):
+    """A project of the file."""
+
+    slug: str
+    name: str
+    keys: tuple[ProvisionedKey, ...] = ()
+
+
+class ProvisionedTeam(Struct, frozen=True):
+    """A team of the file."""
+
+    slug: str
+    name: str
+    keys: tuple[ProvisionedKey, ...] = ()
+    projects: tuple[ProvisionedProject, ...] = ()
+
+
+class ProvisionedUser(Struct, frozen=True):
+    """A person of the file with roles on the organization."""
+
+    email: str
+    name: str
+    roles: tuple[str, ...] = ()
+
+
+class ProvisionedOrganization(Struct, frozen=True):
+    """An organization of the file."""
+
+    slug: str
+    name: str
+    time_zone: str = "UTC"
+    keys: tuple[ProvisionedKey, ...] = ()
+    teams: tuple[ProvisionedTeam, ...] = ()
+    users: tuple[ProvisionedUser, ...] = ()
+
+
+class Settings(Struct, frozen=True):
+    """Everything a gateway is built from."""
+
+    server: ServerSettings = ServerSettings()
+    timeouts: TimeoutSettings = TimeoutSettings()
+    storage: StorageSettings = StorageSettings()
+    providers: tuple[ProviderSettings, ...] = ()
+    models: tuple[ModelSettings, ...] = ()
+    prices: PriceSettings = PriceSettings()
+    keys: KeySettings = KeySettings()
+    organizations: tuple[ProvisionedOrganization, ...] = ()
+    data_dir: str = "data"
+    """Where the embedded database and the admin token lie: the directory of ``storage.database``, or ``data``."""

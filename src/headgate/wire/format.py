@@ -1,0 +1,124 @@
+"""What a wire format is: a frozen table of plain functions, none of which does I/O.
+
+On the hot path the caller and the provider usually speak the same format. Then bytes pass through: `parse_envelope`
+checks and reads the few members Headgate acts on, `render_upstream` replaces only those it must, and a meter reads the
+usage off the answer while its bytes go by. Translation across formats goes through the hub (`domain.chat`).
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from msgspec import Raw, Struct
+
+from headgate.domain.errors import HeadgateError
+from headgate.domain.usage import TokenUsage
+
+
+class Envelope(Struct, frozen=True):
+    """The members of a request body that the gateway acts on. All others stay the caller's bytes in ``fields``."""
+
+    model: str
+    fields: dict[str, Raw]
+    """Every top-level member, values untouched, keys decoded; of duplicate keys the last one only."""
+    stream: bool = False
+    wants_usage: bool = False
+    """The caller asked for the usage event itself (``stream_options.include_usage``)."""
+    max_output_tokens: int | None = None
+    max_output_field: str | None = None
+    """The field the caller used for it, where the format has several names."""
+    end_user: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+class UpstreamBody(Struct, frozen=True):
+    """What may differ in the body sent upstream; nothing else does."""
+
+    model: str
+    max_output_field: str | None = None
+    """The vendor's name for the maximum of output tokens; ``None`` keeps the caller's."""
+    include_usage: bool = False
+    """Ask the provider for a usage event at the end of a stream."""
+
+
+class Metered(Struct, frozen=True):
+    """What a finished answer says about itself."""
+
+    usage: TokenUsage | None
+    """``None`` where the provider reported none, or nothing usable (negative, null)."""
+    finish_reason: str | None = None
+    output_text: tuple[str, ...] = ()
+    """The produced text, only where ``usage`` is ``None``: to count it. Never recorded."""
+
+
+class UpstreamFault(Struct, frozen=True):
+    """A provider's error body, understood as far as it goes."""
+
+    message: str
+    type: str | None = None
+    code: str | None = None
+    param: str | None = None
+
+
+class MalformedAnswerError(Exception):
+    """The provider's bytes are not this wire format (HTML, cut JSON, a stream without its end)."""
+
+
+class StreamMeter(Protocol):
+    """Reads a stream while it goes by, event by event.
+
+    The caller sees whole events only, so a stream that breaks in mid-event can still be ended by a proper error event.
+    """
+
+    content_started: bool
+    """An event with content (text, reasoning, tool call, refusal) has been passed on."""
+    finished: bool
+    """The end marker has been seen."""
+    fault: UpstreamFault | None
+    """An error the provider sent inside the stream; the event is withheld from what `feed` returns."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes as they arrive, return the bytes to pass on: whole events, minus hidden ones; may be empty.
+
+        Raises:
+            MalformedAnswerError: an event is unreadable or longer than the bound. Whole events before it are lost to
+                this call's return value, never half-sent.
+        """
+        ...
+
+    def close(self) -> bytes:
+        """Say that the provider's body ended; return what may still be passed on.
+
+        Raises:
+            MalformedAnswerError: the end marker is missing, or bytes of an unfinished event are left.
+        """
+        ...
+
+    def metered(self) -> Metered:
+        """What is known now; called at every end, good or bad."""
+        ...
+
+
+class WireFormat(Struct, frozen=True):
+    """One JSON dialect on one kind of endpoint."""
+
+    name: str
+    operation: str
+    """``chat`` or ``embeddings``."""
+    upstream_path: str
+    """Appended to the provider's base URL."""
+    parse_envelope: Callable[[bytes], Envelope]
+    """Check the envelope of a request body; raises `InvalidRequestError` and its kin with ``param`` set."""
+    render_upstream: Callable[[Envelope, UpstreamBody], bytes]
+    """The body to send to a provider that speaks this same format."""
+    meter_body: Callable[[bytes], Metered]
+    """Read usage off a whole answer; raises `MalformedAnswerError`."""
+    meter_stream: Callable[[bool], StreamMeter]
+    """A new meter; the argument says whether the usage event is to be hidden from the caller."""
+    input_text: Callable[[Envelope], tuple[str, ...]]
+    """All text of the request that a tokenizer would see; used only where usage must be counted."""
+    parse_fault: Callable[[bytes], UpstreamFault | None]
+    """Understand a provider's error body; ``None`` where it is not this format's."""
+    render_error: Callable[[HeadgateError, str], bytes]
+    """An error body for the caller; the second argument is the request id."""
+    render_stream_error: Callable[[HeadgateError, str], bytes]
+    """The event that ends a stream which failed after content began."""
