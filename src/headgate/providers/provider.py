@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from headgate.upstream.transport import Transport
+from headgate.upstream.transport import Timeouts, Transport
 from headgate.wire.format import WireFormat
 
 
@@ -25,7 +25,7 @@ class Vendor(Struct, frozen=True):
     max_output_field: str | None = None
     """The vendor's name for the maximum of output tokens where it takes only one; ``None`` passes the caller's on."""
     include_usage: bool = True
-    """Whether streams take ``stream_options.include_usage``; false where the vendor rejects it or always sends usage."""
+    """Whether streams take ``stream_options.include_usage``; false where it is refused or usage always comes."""
     price_provider: str | None = None
     """The provider id in the price catalogue; ``None`` where it has none."""
     local: bool = False
@@ -45,5 +45,9 @@ class Provider(Struct, frozen=True):
     """Sent with every request, the credential's header among them."""
     transport: Transport
     wire_formats: dict[str, WireFormat]
+    max_output_field: str | None = None
+    """The vendor's, unless the configuration overrides it."""
     secrets: tuple[str, ...] = ()
     """Texts that must never reach a caller or a log, e.g. the credential; errors are redacted by them."""
+    timeouts: Timeouts = Timeouts()
+    """The provider's own where its settings have them, else the gateway's."""

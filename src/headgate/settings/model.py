@@ -1,7 +1,7 @@
-"""The shape of ``headgate.yaml``. One Struct a block; field names are the file's keys (docs/reference/configuration.md).
+"""The shape of ``headgate.yaml``. One Struct a block; field names are the file's keys.
 
-Durations are seconds and sizes bytes here; the file writes ``30s`` and ``32MiB``. Secrets are plain `str` in these
-Structs and nowhere else: they are never logged, and `Secret` keeps them out of ``repr``.
+Durations are seconds and sizes bytes here; the file writes ``30s`` and ``32MiB``. A credential is a `Secret`, which
+keeps it out of ``repr`` and of log lines. docs/reference/configuration.md explains every key.
 """
 
 from msgspec import UNSET, Struct, UnsetType, field
@@ -75,7 +75,7 @@ class StorageSettings(Struct, frozen=True):
 
 
 class UpstreamTlsSettings(Struct, frozen=True):
-    """A provider's ``tls`` block: corporate CA and client certificate (PEM files). Verification cannot be turned off."""
+    """A provider's ``tls`` block: corporate CA and client certificate (PEM files). Verification is never off."""
 
     ca: str | None = None
     cert: str | None = None
@@ -99,7 +99,7 @@ class ProviderSettings(Struct, frozen=True):
     """Added to every request, e.g. an organization header; never the credential."""
     max_connections: int = 256
     max_connection_age: float = 300.0
-    max_output_field: str | None | UnsetType = UNSET
+    max_output_field: str | UnsetType | None = UNSET
     """Overrides the vendor row."""
     price_free: bool = False
     """The file says ``price: free``."""

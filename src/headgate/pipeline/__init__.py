@@ -1,0 +1,1 @@
+"""The data plane: what happens to one request, in order. Start reading at `handle`."""

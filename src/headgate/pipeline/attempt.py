@@ -1,0 +1,281 @@
+"""One upstream try: send, understand the answer, pass it on.
+
+Until the first content of a stream the caller has seen nothing, so any failure is still a plain error with its own
+status. After it, a failure ends the stream with an explicit error event; nothing is retried and nothing ends normally.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import Final
+
+from msgspec import Struct
+
+from headgate.domain.errors import DeadlineExceededError, HeadgateError, UpstreamError
+from headgate.domain.money import format_usd
+from headgate.domain.record import Attempt
+from headgate.pipeline.call import Gateway
+from headgate.pipeline.faults import error_in_stream, error_of_failure, error_of_status
+from headgate.pipeline.reply import HeaderList, Reply
+from headgate.pipeline.settle import settle
+from headgate.pipeline.trace import Settled, Trace
+from headgate.providers.provider import Provider
+from headgate.routing.table import Deployment
+from headgate.upstream.transport import TotalTimeoutError, UpstreamAnswer, UpstreamFailure, UpstreamRequest
+from headgate.wire.format import Envelope, MalformedAnswerError, StreamMeter, UpstreamFault
+
+_JSON: Final = (b"content-type", b"application/json")
+_EVENT_STREAM: Final = (b"content-type", b"text/event-stream; charset=utf-8")
+_NO_BUFFERING: Final = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+_UPSTREAM_ID_HEADERS: Final = frozenset(
+    {b"x-request-id", b"request-id", b"x-amzn-requestid", b"apim-request-id", b"cf-ray"}
+)
+_LONGEST_FAULT_BYTES: Final = 64 * 1024
+
+
+class Prepared(Struct, frozen=True):
+    """A request that has passed every check and may be sent."""
+
+    envelope: Envelope
+    deployment: Deployment
+    provider: Provider
+    request: UpstreamRequest
+    hide_usage: bool
+    """The usage event was asked for by us alone, so the caller does not see it."""
+    callers_deadline: bool
+    """The total time-out is the caller's own."""
+
+
+class InBandFaultError(Exception):
+    """The provider sent an error inside its stream."""
+
+    def __init__(self, fault: UpstreamFault) -> None:
+        """Carry what the provider said."""
+        super().__init__(fault.message)
+        self.fault = fault
+
+
+async def relay_whole(gateway: Gateway, prepared: Prepared, trace: Trace, reply: Reply) -> Settled:
+    """Fetch a whole answer, meter it, pass its bytes on; return the settlement.
+
+    Raises:
+        HeadgateError: the provider failed; nothing has reached the caller.
+    """
+    this = _Try(gateway, prepared, trace)
+    try:
+        answer = await this.open()
+        body = await answer.read()
+        trace.upstream_done = gateway.clock()
+        trace.metered = trace.call.wire_format.meter_body(body)
+    except BaseException as error:
+        told = this.failed(error)
+        if told is None:
+            raise
+        raise told from error
+    this.note(None)
+    settled = await settle(trace)
+    trace.first_event = gateway.clock()
+    headers = this.headers()
+    headers.append(_JSON)
+    if settled.priced:
+        headers.append((b"x-headgate-cost-usd", format_usd(settled.cost_nano_usd).encode()))
+    await reply.whole(200, headers, body)
+    return settled
+
+
+async def relay_stream(gateway: Gateway, prepared: Prepared, trace: Trace, reply: Reply) -> None:
+    """Pass a stream on as it arrives, metering it on the way.
+
+    Raises:
+        HeadgateError: the provider failed; ``reply.begun`` says whether content has reached the caller.
+    """
+    this = _Try(gateway, prepared, trace)
+    meter = trace.call.wire_format.meter_stream(prepared.hide_usage)
+    gate = _Gate(this, meter, reply)
+    try:
+        answer = await this.open()
+        await answer.pump(gate.take)
+        trace.upstream_done = gateway.clock()
+        tail = meter.close()
+        await gate.finish(tail)
+    except BaseException as error:
+        told = this.failed(error)
+        if told is None:
+            raise
+        raise told from error
+    finally:
+        trace.metered = meter.metered()
+        if this.answer is not None:
+            await this.answer.aclose()
+    this.note(None)
+
+
+class _Try:
+    """One upstream try: where it goes, what came back, and its line in the record."""
+
+    __slots__ = ("_gateway", "_noted", "_prepared", "_trace", "answer")
+
+    def __init__(self, gateway: Gateway, prepared: Prepared, trace: Trace) -> None:
+        self._gateway = gateway
+        self._prepared = prepared
+        self._trace = trace
+        self._noted = False
+        self.answer: UpstreamAnswer | None = None
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self._gateway.clock()
+
+    @property
+    def trace(self) -> Trace:
+        """The notes of the request this try belongs to."""
+        return self._trace
+
+    async def open(self) -> UpstreamAnswer:
+        """Send the request and return an answer whose status is 2xx. Raises the caller's error for any other."""
+        trace = self._trace
+        trace.dispatched = self.now()
+        answer = self.answer = await self._prepared.provider.transport.send(self._prepared.request)
+        if 200 <= answer.status < 300:
+            trace.may_be_billed = True
+            return answer
+        try:
+            body = await answer.read() if answer.status >= 400 else b""
+        finally:
+            await answer.aclose()
+        fault = trace.call.wire_format.parse_fault(body[:_LONGEST_FAULT_BYTES])
+        self.note(f"status_{answer.status}")
+        raise error_of_status(answer.status, fault, dict(answer.headers), self._prepared.provider, time.time())
+
+    def failed(self, error: BaseException) -> HeadgateError | None:
+        """Note why the try failed; return the caller's error where the provider is at fault, ``None`` elsewhere."""
+        provider = self._prepared.provider
+        if isinstance(error, UpstreamFailure):
+            self._trace.may_be_billed |= error.sent
+            self.note(error.kind)
+            if self._prepared.callers_deadline and isinstance(error, TotalTimeoutError):
+                return DeadlineExceededError("The request's own deadline ran out before the answer was complete.")
+            return error_of_failure(error, provider.name)
+        if isinstance(error, MalformedAnswerError):
+            self.note("malformed")
+            return UpstreamError(
+                f"The provider `{provider.name}` sent an answer that cannot be read: {error}.", reason="malformed"
+            )
+        if isinstance(error, InBandFaultError):
+            self.note("error_event")
+            return error_in_stream(error.fault, provider)
+        if isinstance(error, asyncio.CancelledError):
+            self._trace.may_be_billed = True
+            self.note("cancelled")
+        elif not isinstance(error, HeadgateError):
+            self.note("internal")
+        return None
+
+    def note(self, error: str | None) -> None:
+        """Write the try's line; only the first call counts."""
+        if self._noted:
+            return
+        self._noted = True
+        trace, deployment, answer = self._trace, self._prepared.deployment, self.answer
+        if trace.upstream_done is None:
+            trace.upstream_done = self.now()
+        assert trace.dispatched is not None
+        trace.attempts = (
+            *trace.attempts,
+            Attempt(
+                provider=deployment.provider,
+                deployment=deployment.name,
+                upstream_model=deployment.upstream_model,
+                status=answer.status if answer is not None else None,
+                error=error,
+                duration_ms=round((trace.upstream_done - trace.dispatched) * 1000, 3),
+                upstream_request_id=_upstream_request_id(answer),
+            ),
+        )
+
+    def headers(self) -> HeaderList:
+        """The head of a good answer: ours alone; of the provider's own headers only its request id goes on."""
+        request_id = self._trace.call.request_id.encode()
+        deployment = self._prepared.deployment
+        headers = [
+            (b"x-request-id", request_id),
+            (b"x-headgate-request-id", request_id),
+            (b"x-headgate-model", _header_text(self._prepared.envelope.model)),
+            (b"x-headgate-provider", deployment.provider.encode()),
+            (b"x-headgate-deployment", _header_text(deployment.name)),
+            (b"x-headgate-attempts", b"1"),
+        ]
+        upstream_id = _upstream_request_id(self.answer)
+        if upstream_id is not None:
+            headers.append((b"x-headgate-upstream-request-id", _header_text(upstream_id)))
+        return headers
+
+
+class _Gate:
+    """Holds a stream back until its first content, then lets every event through as it comes."""
+
+    __slots__ = ("_held", "_meter", "_reply", "_try")
+
+    def __init__(self, this: _Try, meter: StreamMeter, reply: Reply) -> None:
+        self._try = this
+        self._meter = meter
+        self._reply = reply
+        self._held: list[bytes] = []
+
+    def take(self, data: bytes) -> Awaitable[None] | None:
+        """The sink: called once for each read from the provider, straight from the socket's callback."""
+        meter = self._meter
+        events = meter.feed(data)
+        if self._reply.begun:
+            if meter.fault is not None:
+                raise InBandFaultError(meter.fault)
+            return self._reply.write(events) if events else None
+        if meter.fault is not None:
+            raise InBandFaultError(meter.fault)
+        if events:
+            self._held.append(events)
+        if not meter.content_started:
+            return None
+        return self._open()
+
+    def _open(self) -> Awaitable[None] | None:
+        self._try.trace.first_event = self._try.now()
+        headers = self._try.headers()
+        headers.append(_EVENT_STREAM)
+        headers.extend(_NO_BUFFERING)
+        held, self._held = b"".join(self._held), []
+        waiting = self._reply.begin(200, headers)
+        if waiting is not None:
+            return self._open_slowly(waiting, held)
+        return self._reply.write(held) if held else None
+
+    async def _open_slowly(self, waiting: Awaitable[None], held: bytes) -> None:
+        await waiting
+        written = self._reply.write(held)
+        if written is not None:
+            await written
+
+    async def finish(self, tail: bytes) -> None:
+        """The provider's stream ended as it should."""
+        if self._meter.fault is not None:
+            raise InBandFaultError(self._meter.fault)
+        if not self._reply.begun:
+            waiting = self._open()
+            if waiting is not None:
+                await waiting
+        await self._reply.end(tail)
+
+
+def _upstream_request_id(answer: UpstreamAnswer | None) -> str | None:
+    if answer is not None:
+        for name, value in answer.headers:
+            if name in _UPSTREAM_ID_HEADERS:
+                return value[:128].decode("latin-1")
+    return None
+
+
+def _header_text(text: str) -> bytes:
+    """A header value that no server refuses: printable ASCII, other characters as ``?``."""
+    if text.isascii() and text.isprintable():
+        return text.encode()
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text).encode()

@@ -1,0 +1,43 @@
+"""What the edge hands to the pipeline: one inbound request, and the gateway's own parts."""
+
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from headgate.providers.provider import Provider
+from headgate.records.writer import RecordWriter
+from headgate.snapshot import SnapshotSource
+from headgate.wire.format import WireFormat
+
+
+class Call(Struct, frozen=True):
+    """One inbound inference request, its body read and bounded, nothing of it understood yet."""
+
+    request_id: str
+    wire_format: WireFormat
+    body: bytes
+    presented_key: bytes | None
+    started_at_ms: int
+    """Wall clock, ms since the epoch."""
+    started: float
+    """Monotonic clock, seconds: when the request's head had arrived."""
+    path_model: str | None = None
+    """The model of the path, where the path names one (``/openai/deployments/{model}/…``); it wins over the body's."""
+    end_user: str | None = None
+    session: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    timeout_s: float | None = None
+    """The caller's own deadline for the whole request."""
+
+
+class Gateway(Struct, frozen=True):
+    """Everything a request meets on its way; made once by the composition root."""
+
+    snapshots: SnapshotSource
+    providers: Mapping[str, Provider]
+    records: RecordWriter
+    refuse_unpriced: bool
+    clock: Callable[[], float]
+    """Monotonic seconds."""
+    clock_ms: Callable[[], int]
+    """Wall clock, ms since the epoch."""

@@ -1,0 +1,217 @@
+"""One request, from its bytes to its record: the stages in order.
+
+    authenticate → read the envelope → resolve the model → prepare → attempt and relay → settle and record
+
+Each stage returns a frozen value kept in a local; only `Trace`, which the record is made from, is mutable. Whatever
+happens, `_record` runs exactly once.
+"""
+
+import asyncio
+import logging
+from typing import Final
+
+from msgspec.structs import replace
+
+from headgate.domain.access import VirtualKey
+from headgate.domain.errors import (
+    ClientClosedError,
+    HeadgateError,
+    InternalError,
+    InvalidApiKeyError,
+    ModelNotAllowedError,
+    OverloadedError,
+    UnpricedModelError,
+    UnsupportedFeatureError,
+)
+from headgate.domain.record import Outcome
+from headgate.identity.keys import is_usable, may_use_model
+from headgate.identity.secrets import hash_secret
+from headgate.pipeline.attempt import Prepared, relay_stream, relay_whole
+from headgate.pipeline.call import Call, Gateway
+from headgate.pipeline.reply import HeaderList, Reply
+from headgate.pipeline.settle import settle
+from headgate.pipeline.trace import Settled, Trace
+from headgate.snapshot import Snapshot
+from headgate.upstream.transport import UpstreamRequest
+from headgate.wire.format import UpstreamBody
+
+_log: Final = logging.getLogger("headgate.pipeline")
+_CONTENT_TYPE: Final = (b"content-type", b"application/json")
+_DRAIN_AFTER_CLIENT_S: Final = 10.0
+"""How long a whole answer is still waited for after its caller left: its usage is billed either way."""
+
+
+async def handle(gateway: Gateway, call: Call, reply: Reply) -> None:
+    """Answer one request and record it. Raises nothing: every failure becomes an answer or an end of the stream."""
+    trace = Trace(call)
+    settled: Settled | None = None
+    try:
+        settled = await _answer(gateway, call, trace, reply)
+    except HeadgateError as error:
+        _note_error(trace, error, reply)
+        await _tell(call, reply, error)
+    except asyncio.CancelledError:
+        await _cancelled(call, trace, reply)
+    except Exception:
+        _log.exception("request failed inside the gateway", extra={"request_id": call.request_id})
+        error = InternalError("The gateway failed; the operator finds the reason in its log under the request id.")
+        _note_error(trace, error, reply)
+        await _tell(call, reply, error)
+    finally:
+        reply.stop_watching()
+        if trace.key is not None:
+            if settled is None:
+                settled = await settle(trace)
+            gateway.records.append(trace.record(settled, gateway.clock()))
+
+
+async def _answer(gateway: Gateway, call: Call, trace: Trace, reply: Reply) -> Settled | None:
+    """The good way through; returns the settlement where it is known by then."""
+    prepared = _prepare(gateway, call, trace)
+    task = asyncio.current_task()
+    assert task is not None
+    if prepared.envelope.stream:
+        # Closing the provider's socket stops what nobody reads any more; what was produced is settled by count.
+        reply.watch_client(task.cancel)
+        settled = None
+        await relay_stream(gateway, prepared, trace, reply)
+    else:
+        reply.watch_client(lambda: asyncio.get_running_loop().call_later(_DRAIN_AFTER_CLIENT_S, task.cancel))
+        settled = await relay_whole(gateway, prepared, trace, reply)
+    if reply.client_gone:
+        _note_client_gone(trace)
+    return settled
+
+
+def _prepare(gateway: Gateway, call: Call, trace: Trace) -> Prepared:
+    """Every check that needs no I/O, in the order in which a caller should hear of them."""
+    snapshot = gateway.snapshots.current
+    key = trace.key = authenticate(snapshot, call.presented_key, call.started_at_ms)
+    if gateway.records.is_full:
+        raise OverloadedError(
+            "The gateway cannot write its records at present.", retry_after_s=5, reason="records_full"
+        )
+    wire_format = call.wire_format
+    envelope = wire_format.parse_envelope(call.body)
+    if call.path_model is not None:
+        envelope = replace(envelope, model=call.path_model)
+    trace.envelope = envelope
+    model = envelope.model
+    deployment = snapshot.routes.resolve(model)
+    if not may_use_model(key, model, is_sandbox=deployment.is_sandbox):
+        raise ModelNotAllowedError(f"This key may not use the model `{_short(model)}`.", param="model")
+    trace.deployment = deployment
+    if deployment.price is None and gateway.refuse_unpriced:
+        raise UnpricedModelError(
+            f"No price is known for `{_short(deployment.name)}`: set one on its deployment, or `prices.unpriced`.",
+            param="model",
+        )
+    provider = gateway.providers[deployment.provider]
+    if wire_format.name not in provider.wire_formats:
+        raise UnsupportedFeatureError(
+            f"The provider `{provider.name}` does not offer {wire_format.operation}.", param="model"
+        )
+    ask_usage = envelope.stream and provider.vendor.include_usage
+    body = wire_format.render_upstream(
+        envelope,
+        UpstreamBody(
+            model=deployment.upstream_model,
+            max_output_field=provider.max_output_field,
+            include_usage=ask_usage,
+        ),
+    )
+    timeouts = provider.timeouts
+    callers_deadline = call.timeout_s is not None and call.timeout_s < timeouts.total
+    if callers_deadline:
+        timeouts = replace(timeouts, total=call.timeout_s)
+    return Prepared(
+        envelope=envelope,
+        deployment=deployment,
+        provider=provider,
+        request=UpstreamRequest(
+            method="POST",
+            target=provider.base_target + wire_format.upstream_path,
+            headers=provider.headers,
+            body=body,
+            timeouts=timeouts,
+        ),
+        hide_usage=ask_usage and not envelope.wants_usage,
+        callers_deadline=callers_deadline,
+    )
+
+
+def authenticate(snapshot: Snapshot, presented: bytes | None, now_ms: int) -> VirtualKey:
+    """Return the key, or the one refusal that unknown, expired, blocked and revoked keys share."""
+    key = snapshot.keys.lookup(hash_secret(presented)) if presented else None
+    if key is None or not is_usable(key, now_ms):
+        raise InvalidApiKeyError(
+            "Incorrect API key provided." if presented else "You didn't provide an API key.",
+        )
+    return key
+
+
+async def _cancelled(call: Call, trace: Trace, reply: Reply) -> None:
+    """The client left, or the gateway's drain is over. Either way the request is settled, so the task goes on."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.uncancel()
+    if reply.client_gone:
+        _note_client_gone(trace)
+        return
+    error = OverloadedError("The gateway is shutting down.", retry_after_s=1, reason="shutting_down")
+    _note_error(trace, error, reply)
+    await _tell(call, reply, error)
+
+
+def _note_client_gone(trace: Trace) -> None:
+    trace.error = ClientClosedError("The client closed the connection.")
+    trace.status = ClientClosedError.status
+    trace.outcome = Outcome.CLIENT_CLOSED
+
+
+def _note_error(trace: Trace, error: HeadgateError, reply: Reply) -> None:
+    trace.error = error
+    if reply.begun:
+        trace.outcome = Outcome.TRUNCATED
+        return
+    trace.status = error.status
+    if isinstance(error, InternalError):
+        trace.outcome = Outcome.INTERNAL_ERROR
+    else:
+        trace.outcome = Outcome.UPSTREAM_ERROR if trace.attempts else Outcome.REFUSED
+
+
+async def _tell(call: Call, reply: Reply, error: HeadgateError) -> None:
+    """Say it in the caller's own format: as an answer, or as the event that ends a stream."""
+    if reply.client_gone or reply.ended:
+        return
+    if reply.begun:
+        await reply.end(call.wire_format.render_stream_error(error, call.request_id))
+        return
+    await reply.whole(
+        error.status, error_headers(error, call.request_id), call.wire_format.render_error(error, call.request_id)
+    )
+
+
+def error_headers(error: HeadgateError, request_id: str) -> HeaderList:
+    """The head of an error answer: whether and when to come back (RFC 9110 §10.2.3)."""
+    headers = [
+        _CONTENT_TYPE,
+        (b"x-request-id", request_id.encode()),
+        (b"x-headgate-request-id", request_id.encode()),
+    ]
+    if error.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    if not error.retryable:
+        headers.append((b"x-should-retry", b"false"))
+    retry_after_s = error.retry_after_s
+    if retry_after_s is None and error.status in (429, 503):
+        retry_after_s = 1.0
+    if retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % -(-retry_after_s // 1)))
+        headers.append((b"retry-after-ms", b"%d" % (retry_after_s * 1000)))
+    return headers
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 100 else text[:100] + "…"

@@ -1,0 +1,108 @@
+"""What is learned about one request while it runs; its record is made from this at the end."""
+
+from typing import Final
+
+from msgspec import Struct
+
+from headgate.domain.access import VirtualKey
+from headgate.domain.errors import HeadgateError
+from headgate.domain.record import Attempt, Outcome, RequestRecord
+from headgate.domain.usage import TokenUsage, UsageQuality
+from headgate.pipeline.call import Call
+from headgate.routing.table import Deployment
+from headgate.wire.format import Envelope, Metered
+
+_NOTHING_METERED: Final = Metered(usage=None)
+
+
+class Settled(Struct, frozen=True):
+    """Tokens and money of one request, final."""
+
+    usage: TokenUsage
+    quality: UsageQuality
+    cost_nano_usd: int
+    priced: bool
+    """False where no price is known: the cost is unknown then, not 0."""
+    price_version: str | None = None
+
+
+NOTHING_USED: Final = Settled(TokenUsage(), UsageQuality.NONE, 0, priced=True)
+"""Nothing was sent upstream, or the provider refused it."""
+
+
+class Trace:
+    """Mutable notes of one request, filled in as its stages pass. Times are monotonic seconds."""
+
+    __slots__ = (
+        "attempts",
+        "call",
+        "deployment",
+        "dispatched",
+        "envelope",
+        "error",
+        "first_event",
+        "key",
+        "may_be_billed",
+        "metered",
+        "outcome",
+        "status",
+        "upstream_done",
+    )
+
+    def __init__(self, call: Call) -> None:
+        """Begin with nothing known but the call."""
+        self.call = call
+        self.key: VirtualKey | None = None
+        self.envelope: Envelope | None = None
+        self.deployment: Deployment | None = None
+        self.attempts: tuple[Attempt, ...] = ()
+        self.dispatched: float | None = None
+        """When the request went to the provider."""
+        self.may_be_billed = False
+        """The provider took the request on (a 2xx head, or silence after the last byte was sent)."""
+        self.upstream_done: float | None = None
+        self.first_event: float | None = None
+        self.metered = _NOTHING_METERED
+        self.outcome = Outcome.OK
+        self.status = 200
+        self.error: HeadgateError | None = None
+
+    def record(self, settled: Settled, now: float) -> RequestRecord:
+        """Return the record of this request, ended at ``now``."""
+        call, key, envelope, deployment = self.call, self.key, self.envelope, self.deployment
+        upstream_s = 0.0
+        if self.dispatched is not None:
+            upstream_s = (self.upstream_done or now) - self.dispatched
+        duration_s = now - call.started
+        first_event = self.first_event
+        return RequestRecord(
+            id=call.request_id,
+            started_at_ms=call.started_at_ms,
+            organization_id=key.path[0].id if key is not None else None,
+            path=tuple([scope.id for scope in key.path]) if key is not None else (),
+            key_id=key.id if key is not None else None,
+            end_user=call.end_user or (envelope.end_user if envelope is not None else None),
+            session=call.session,
+            tags=call.tags or (envelope.tags if envelope is not None else ()),
+            operation=call.wire_format.operation,
+            wire_format=call.wire_format.name,
+            model=envelope.model if envelope is not None else None,
+            provider=deployment.provider if deployment is not None else None,
+            deployment=deployment.name if deployment is not None else None,
+            upstream_model=deployment.upstream_model if deployment is not None else None,
+            stream=envelope.stream if envelope is not None else False,
+            attempts=self.attempts,
+            outcome=self.outcome,
+            status=self.status,
+            error_code=self.error.code if self.error is not None else None,
+            finish_reason=self.metered.finish_reason,
+            usage=settled.usage,
+            usage_quality=settled.quality,
+            cost_nano_usd=settled.cost_nano_usd,
+            priced=settled.priced,
+            price_version=settled.price_version,
+            first_event_ms=round((first_event - call.started) * 1000, 3) if first_event is not None else None,
+            duration_ms=round(duration_s * 1000, 3),
+            overhead_ms=round((duration_s - upstream_s) * 1000, 3),
+            is_sandbox=deployment is not None and deployment.is_sandbox,
+        )

@@ -1,0 +1,77 @@
+"""A `RequestRecord` as a row of the ``requests`` table, and back."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from headgate.domain.record import Attempt, Outcome, RequestRecord
+from headgate.domain.usage import TokenUsage, UsageQuality
+from headgate.storage.tables import requests
+
+COLUMNS: Final = tuple(requests.columns.keys())
+INSERT: Final = (
+    # A batch that was committed and is tried again after an unclear failure must not count twice.
+    f"INSERT OR IGNORE INTO requests ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
+)
+
+_encode: Final = msgspec.json.Encoder().encode
+_paths: Final = msgspec.json.Decoder(tuple[str, ...])
+_tags: Final = msgspec.json.Decoder(tuple[tuple[str, str], ...])
+_attempts: Final = msgspec.json.Decoder(tuple[Attempt, ...])
+
+
+def row_of(record: RequestRecord) -> tuple[Any, ...]:
+    """Return the values of ``record`` in the order of `COLUMNS`."""
+    usage = record.usage
+    return (
+        record.id,
+        record.started_at_ms,
+        record.organization_id,
+        _encode(record.path).decode(),
+        record.key_id,
+        record.end_user,
+        record.session,
+        _encode(record.tags).decode() if record.tags else "[]",
+        record.operation,
+        record.wire_format,
+        record.model,
+        record.provider,
+        record.deployment,
+        record.upstream_model,
+        record.stream,
+        _encode(record.attempts).decode(),
+        record.outcome,
+        record.status,
+        record.error_code,
+        record.finish_reason,
+        usage.input_tokens,
+        usage.cached_input_tokens,
+        usage.cache_write_tokens,
+        usage.input_audio_tokens,
+        usage.output_tokens,
+        usage.reasoning_tokens,
+        usage.output_audio_tokens,
+        record.usage_quality,
+        record.cost_nano_usd,
+        record.priced,
+        record.price_version,
+        record.first_event_ms,
+        record.duration_ms,
+        record.overhead_ms,
+        record.is_sandbox,
+    )
+
+
+def record_of(row: Mapping[str, Any]) -> RequestRecord:
+    """Return the record that `row_of` made ``row`` from."""
+    values: dict[str, Any] = dict(row)
+    values["usage"] = TokenUsage(**{name: values.pop(name) for name in TokenUsage.__struct_fields__})
+    values["path"] = _paths.decode(values["path"])
+    values["tags"] = _tags.decode(values["tags"])
+    values["attempts"] = _attempts.decode(values["attempts"])
+    values["outcome"] = Outcome(values["outcome"])
+    values["usage_quality"] = UsageQuality(values["usage_quality"])
+    for name in ("stream", "priced", "is_sandbox"):
+        values[name] = bool(values[name])
+    return RequestRecord(**values)

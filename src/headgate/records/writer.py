@@ -1,0 +1,74 @@
+"""Writes records in batches from a thread of its own, so that a request pays for an append and nothing else.
+
+A record is on disk at most `INTERVAL_S` plus one commit after its request ended. While the disk fails, records wait in
+memory up to `CAPACITY`; then `is_full` turns true and the pipeline refuses new requests: nothing goes unrecorded.
+"""
+
+import logging
+import threading
+from collections import deque
+from typing import Final
+
+from headgate.domain.record import RequestRecord
+from headgate.records.rows import INSERT, row_of
+from headgate.storage.engine import Database
+
+INTERVAL_S: Final = 0.25
+CAPACITY: Final = 100_000
+_BATCH: Final = 2_000
+_log: Final = logging.getLogger("headgate.records")
+
+
+class RecordWriter:
+    """An append-only buffer in front of the ``requests`` table."""
+
+    def __init__(self, database: Database, *, interval_s: float = INTERVAL_S, capacity: int = CAPACITY) -> None:
+        """Write to ``database``; `start` begins."""
+        self._database = database
+        self._interval_s = interval_s
+        self._capacity = capacity
+        self._waiting: deque[RequestRecord] = deque()
+        self._stopping = threading.Event()
+        self._flushing = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="headgate-records", daemon=True)
+        self.append: Final = self._waiting.append
+        """Take a record; never blocks, never fails. Safe from any thread."""
+
+    @property
+    def is_full(self) -> bool:
+        """Records cannot be written fast enough, or not at all: take no more requests."""
+        return len(self._waiting) >= self._capacity
+
+    def start(self) -> None:
+        """Begin writing."""
+        self._thread.start()
+
+    def flush(self) -> None:
+        """Write everything that waits now; for tests and reports that must see the latest. Raises what SQL raises."""
+        with self._flushing:
+            while self._waiting:
+                batch = [self._waiting[i] for i in range(min(_BATCH, len(self._waiting)))]
+                with self._database.write() as connection:
+                    connection.exec_driver_sql(INSERT, [row_of(record) for record in batch])
+                # Only what is committed leaves the buffer.
+                for _ in batch:
+                    self._waiting.popleft()
+
+    def close(self) -> None:
+        """Write what waits and stop the thread. Logs, as nobody is left to answer, what could not be written."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        try:
+            self.flush()
+        except Exception:
+            _log.exception("records lost at shutdown", extra={"records": len(self._waiting)})
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._interval_s):
+            if not self._waiting:
+                continue
+            try:
+                self.flush()
+            except Exception:
+                _log.exception("records cannot be written; will try again", extra={"waiting": len(self._waiting)})

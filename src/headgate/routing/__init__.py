@@ -1,0 +1,1 @@
+"""Which deployment answers to a model name."""

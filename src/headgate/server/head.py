@@ -1,0 +1,144 @@
+"""What the head of an inference request says: who asks, on whose behalf, and how long it may take."""
+
+import re
+from typing import Final
+from urllib.parse import unquote
+
+from msgspec import Struct
+
+from headgate.domain.errors import InvalidApiKeyError, InvalidRequestError
+
+_KEY_HEADERS: Final = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
+_READ: Final = _KEY_HEADERS | {
+    b"x-headgate-api-key",
+    b"content-type",
+    b"content-encoding",
+    b"content-length",
+    b"x-headgate-user",
+    b"x-headgate-session",
+    b"x-claude-code-session-id",
+    b"x-headgate-tags",
+    b"x-headgate-timeout",
+}
+_DURATION: Final = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,3})?)(ms|s|m|h)")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_LONGEST_KEY: Final = 512
+_LONGEST_TEXT: Final = 512
+_MOST_TAGS: Final = 16
+_LONGEST_TAG: Final = 64
+
+
+class Head(Struct, frozen=True):
+    """The header fields that Headgate acts on, checked."""
+
+    presented_key: bytes | None
+    content_type: bytes | None = None
+    content_encoding: bytes | None = None
+    content_length: int | None = None
+    end_user: str | None = None
+    session: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    timeout_s: float | None = None
+
+
+def read_head(headers: list[tuple[bytes, bytes]]) -> Head:
+    """Read the fields that matter; names are lower case.
+
+    Raises:
+        InvalidRequestError: credentials that contradict each other, or a field of ours that is malformed.
+        InvalidApiKeyError: a key longer than any that exists.
+    """
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in _READ:
+            if name in found and found[name] != value:
+                raise InvalidRequestError(f"The header `{name.decode()}` is given twice, with different values.")
+            found[name] = value
+    key = _presented_key(found)
+    length = found.get(b"content-length")
+    if len(found) <= 3 and not any(name.startswith(b"x-") for name in found):
+        # The usual head: a key and a body. Nothing of ours to check.
+        return Head(key, found.get(b"content-type"), found.get(b"content-encoding"), int(length) if length else None)
+    session = found.get(b"x-headgate-session", found.get(b"x-claude-code-session-id"))
+    return Head(
+        presented_key=key,
+        content_type=found.get(b"content-type"),
+        content_encoding=found.get(b"content-encoding"),
+        content_length=int(length) if length else None,
+        end_user=_text(found.get(b"x-headgate-user"), "x-headgate-user"),
+        session=_text(session, "x-headgate-session"),
+        tags=_tags(found.get(b"x-headgate-tags")),
+        timeout_s=_timeout(found.get(b"x-headgate-timeout")),
+    )
+
+
+def _presented_key(found: dict[bytes, bytes]) -> bytes | None:
+    """The caller's key. ``x-headgate-api-key`` wins and leaves the others free for the provider's own use."""
+    own = found.get(b"x-headgate-api-key")
+    if own is not None:
+        return _checked(own)
+    presented: bytes | None = None
+    for name in _KEY_HEADERS:
+        value = found.get(name)
+        if value is None:
+            continue
+        if name == b"authorization":
+            scheme, _, value = value.partition(b" ")
+            if scheme.lower() != b"bearer":
+                raise InvalidRequestError("The Authorization header is not of the form `Bearer KEY`.")
+        value = value.strip()
+        if presented is not None and presented != value:
+            raise InvalidRequestError("The request carries two different API keys.")
+        presented = value
+    return _checked(presented) if presented is not None else None
+
+
+def _checked(key: bytes) -> bytes | None:
+    if len(key) > _LONGEST_KEY:
+        # No key is this long; hashing it would be work for nothing.
+        raise InvalidApiKeyError("Incorrect API key provided.")
+    return key or None
+
+
+def _text(value: bytes | None, header: str) -> str | None:
+    if not value:
+        return None
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        text = value.decode("latin-1")
+    if len(text) > _LONGEST_TEXT or not text.isprintable():
+        raise InvalidRequestError(f"`{header}` is printable text of at most {_LONGEST_TEXT} characters.")
+    return text
+
+
+def _tags(value: bytes | None) -> tuple[tuple[str, str], ...]:
+    """Parse W3C baggage (w3.org/TR/baggage §3.2): ``team=search,job=nightly;property``; properties are ignored."""
+    if not value:
+        return ()
+    tags: list[tuple[str, str]] = []
+    for member in value.decode("latin-1").split(","):
+        pair = member.partition(";")[0]
+        name, equals, text = pair.partition("=")
+        name, text = name.strip(), unquote(text.strip())
+        if not equals or not name or not name.isprintable() or not text.isprintable():
+            raise InvalidRequestError("`x-headgate-tags` is a list such as `team=search,job=nightly` (W3C baggage).")
+        if len(name) > _LONGEST_TAG or len(text) > _LONGEST_TEXT:
+            raise InvalidRequestError(
+                f"A tag in `x-headgate-tags` has a name of at most {_LONGEST_TAG} and a value of at most"
+                f" {_LONGEST_TEXT} characters."
+            )
+        tags.append((name, text))
+    if len(tags) > _MOST_TAGS:
+        raise InvalidRequestError(f"`x-headgate-tags` holds at most {_MOST_TAGS} tags.")
+    return tuple(tags)
+
+
+def _timeout(value: bytes | None) -> float | None:
+    if not value:
+        return None
+    match = _DURATION.fullmatch(value.decode("latin-1"))
+    seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
+    if not seconds > 0:
+        raise InvalidRequestError("`x-headgate-timeout` is a duration such as `500ms`, `30s` or `2m`.")
+    return seconds

@@ -1,0 +1,107 @@
+"""A listening socket and the connections it brought: accept, sweep for slow clients, drain.
+
+uvicorn's `Server` is not used: its drain waits for idle connections, its signals and lifespan belong to a process of
+its own, and its shutdown skips what a gateway must not skip (the settlement of cancelled streams).
+"""
+
+import asyncio
+import email.utils
+import functools
+import logging
+import socket
+import ssl
+import time
+from typing import Any, Final, cast
+
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from headgate.server.protocol import EdgeProtocol
+
+_SWEEP_S: Final = 0.5
+_BACKLOG: Final = 2048
+_CANCELLED_REQUESTS_S: Final = 5.0
+_log: Final = logging.getLogger("headgate.server")
+
+
+class Listener:
+    """One address being served by one ASGI application."""
+
+    def __init__(self, app: Any, sock: socket.socket, *, tls: ssl.SSLContext | None, header_timeout_s: float) -> None:
+        """Serve ``app`` on the bound ``sock``; `open` begins."""
+        self._app = app
+        self._socket = sock
+        self._tls = tls
+        self._header_timeout_s = header_timeout_s
+        self._state = ServerState()
+        self._server: asyncio.Server | None = None
+        self._sweep: asyncio.TimerHandle | None = None
+
+    @property
+    def url(self) -> str:
+        """Where this listener answers, e.g. ``http://127.0.0.1:4100``."""
+        host, port = self._socket.getsockname()[:2]
+        return f"{'https' if self._tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    async def open(self) -> None:
+        """Begin to accept connections."""
+        loop = asyncio.get_running_loop()
+        config = Config(self._app, http=EdgeProtocol, ws="none", lifespan="off", log_config=None, access_log=False)
+        config.load()
+        make = functools.partial(EdgeProtocol, config, self._state, {}, loop, header_timeout_s=self._header_timeout_s)
+        self._tick()
+        self._server = await loop.create_server(make, sock=self._socket, ssl=self._tls, backlog=_BACKLOG)
+
+    async def drain(self, seconds: float) -> None:
+        """Stop accepting, let requests finish for ``seconds``, then cancel the rest and wait for their settlement."""
+        if self._server is not None:
+            self._server.close()
+        for connection in self._connections():
+            connection.shutdown()
+        deadline = time.monotonic() + seconds
+        while self._state.tasks and time.monotonic() < deadline:
+            await asyncio.wait(self._state.tasks, timeout=deadline - time.monotonic())
+        if self._state.tasks:
+            _log.warning("drain is over, ending requests", extra={"requests": len(self._state.tasks)})
+            for task in self._state.tasks:
+                task.cancel()
+            await asyncio.wait(self._state.tasks, timeout=_CANCELLED_REQUESTS_S)
+        await asyncio.sleep(0)
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for connection in self._connections():
+            connection.transport.close()
+
+    def _connections(self) -> list[EdgeProtocol]:
+        """The open connections: those in the state were made by `open`, so they are of our class."""
+        return list(cast("set[EdgeProtocol]", self._state.connections))
+
+    def _tick(self) -> None:
+        """Twice a second: the Date header, and the connections whose time is up."""
+        loop = asyncio.get_running_loop()
+        self._state.default_headers = [(b"date", email.utils.formatdate(usegmt=True).encode())]
+        now = loop.time()
+        for connection in self._connections():
+            if connection.deadline < now:
+                connection.expire()
+        self._sweep = loop.call_later(_SWEEP_S, self._tick)
+
+
+def bind(address: str) -> socket.socket:
+    """Return a listening-to-be socket bound to ``HOST:PORT`` (``[::1]:4100`` for IPv6; port 0 takes a free one).
+
+    Raises:
+        OSError: the address cannot be bound; the text names it.
+    """
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, int(port)))
+    except OSError as error:
+        sock.close()
+        raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from error
+    sock.setblocking(False)
+    return sock

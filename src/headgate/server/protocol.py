@@ -1,0 +1,171 @@
+"""uvicorn's httptools protocol with the limits of an edge: header bounds, strict framing, slow clients, host check.
+
+llhttp (httptools) already refuses bad chunk sizes, content-length beside transfer-encoding, bare line feeds and the
+like; what it accepts and a gateway should not is refused here. A refusal before a request exists has no wire format to
+speak, so it is JSON in OpenAI's shape, and the connection is closed (RFC 9112 §9.6: its framing cannot be trusted).
+
+Time-outs are kept as one number a connection and looked at by the listener's sweep: no timer per request.
+"""
+
+import asyncio
+import math
+import re
+from typing import Any, Final, cast
+
+import httptools
+import msgspec
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from headgate.domain.errors import HeadersTooLargeError, HeadgateError, InvalidRequestError, RequestTimeoutError
+
+MAX_HEADERS: Final = 128
+MAX_HEADER_BYTES: Final = 64 * 1024
+KEEP_ALIVE_S: Final = 75.0
+"""How long an idle connection is kept: longer than the 60 s of common load balancers, so that they close first."""
+SLOWEST_BODY_BYTES_PER_S: Final = 512
+
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_TARGET: Final = re.compile(rb"[!-~]+")
+
+
+class EdgeProtocol(HttpToolsProtocol):
+    """One client connection."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        header_timeout_s: float,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._header_timeout_s = header_timeout_s
+        self._refusal: HeadgateError | None = None
+        self._header_bytes = 0
+        self._hosts = 0
+        self._host = b""
+        self._body_begun = 0.0
+        self._body_bytes = 0
+        self._reading = False
+        self.deadline = self.loop.time() + header_timeout_s
+        """Loop time at which the sweep calls `expire`."""
+
+    def on_message_begin(self) -> None:
+        """A request's first byte: from here its head must arrive in time."""
+        super().on_message_begin()
+        self._header_bytes = 0
+        self._hosts = 0
+        self._body_bytes = 0
+        self._reading = True
+        self.deadline = self.loop.time() + self._header_timeout_s
+
+    def on_url(self, url: bytes) -> None:
+        """Bound and check the request target (RFC 9112 §3.2)."""
+        self._count(len(url))
+        if _TARGET.fullmatch(url) is None:
+            self._refuse(InvalidRequestError("The request target holds characters that a URL cannot hold."))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Bound the head, and see that there is one sane Host (RFC 9112 §3.2)."""
+        self._count(len(name) + len(value) + 4)
+        if len(self.headers) >= MAX_HEADERS:
+            self._refuse(HeadersTooLargeError(f"The request has more than {MAX_HEADERS} header fields."))
+        if not name or b"\r" in value or b"\n" in value or b"\x00" in value:
+            self._refuse(InvalidRequestError("A header field holds a line break or has no name."))
+        if len(name) == 4 and name.lower() == b"host":
+            self._hosts += 1
+            if value != self._host:
+                if _HOST.fullmatch(value) is None:
+                    self._refuse(InvalidRequestError("The Host header is not a host name."))
+                self._host = value
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is whole: hand it to the application; the body's clock starts."""
+        assert self.parser is not None
+        if self._hosts != 1 and not (self._hosts == 0 and self.parser.get_http_version() == "1.0"):
+            self._refuse(InvalidRequestError("A request has exactly one Host header."))
+        self._body_begun = self.loop.time()
+        self.deadline = self._body_begun + self._header_timeout_s
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Count the body: it may pause for the header time-out, and be no slower than the bound as a whole."""
+        self._body_bytes += len(body)
+        allowance = self._header_timeout_s + self._body_bytes / SLOWEST_BODY_BYTES_PER_S
+        self.deadline = min(self.loop.time() + self._header_timeout_s, self._body_begun + allowance)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Everything arrived; the client is waited for no longer."""
+        self._reading = False
+        self.deadline = math.inf
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request without a timer of our own: the sweep looks at `deadline`."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+        elif not self._reading:
+            self.deadline = self.loop.time() + KEEP_ALIVE_S
+
+    @property
+    def _current(self) -> RequestResponseCycle | None:
+        # uvicorn declares its attribute without the None that it starts with.
+        return cast("RequestResponseCycle | None", self.cycle)
+
+    def expire(self) -> None:
+        """The deadline has passed: say so where a request had begun, and close."""
+        if self.transport.is_closing():
+            return
+        current = self._current
+        if self._reading and (current is None or not current.response_started):
+            self._refusal = RequestTimeoutError("The request did not arrive in time.")
+            self.send_400_response("")
+        else:
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what llhttp or this class refused, and close."""
+        error = self._refusal or InvalidRequestError("The request is not valid HTTP/1.1.")
+        self._refusal = None
+        if self.transport.is_closing():
+            return
+        current = self._current
+        if current is not None and current.response_started and not current.response_complete:
+            # An answer is on its way; bytes of another one in the middle would corrupt it.
+            self.transport.close()
+            return
+        body = msgspec.json.encode(
+            {
+                "error": {
+                    "message": error.message,
+                    "type": "invalid_request_error",
+                    "param": None,
+                    "code": error.code,
+                    "headgate": {"code": error.code, "doc_url": error.doc_url},
+                }
+            }
+        )
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[error.status] + head + body)
+        self.transport.close()
+
+    def _count(self, size: int) -> None:
+        self._header_bytes += size
+        if self._header_bytes > MAX_HEADER_BYTES:
+            self._refuse(HeadersTooLargeError(f"The request's head is larger than {MAX_HEADER_BYTES} bytes."))
+
+    def _refuse(self, error: HeadgateError) -> None:
+        self._refusal = error
+        raise httptools.HttpParserError(error.message)

@@ -1,0 +1,31 @@
+"""The Snapshot: one frozen value that every decision of a request uses, and the place where the current one lies."""
+
+import threading
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from headgate.identity.directory import KeyDirectory
+from headgate.routing.table import RouteTable
+
+
+class Snapshot(Struct, frozen=True):
+    """Everything configurable that the data plane reads. A request takes it once and keeps it to its end."""
+
+    revision: int
+    keys: KeyDirectory
+    routes: RouteTable
+
+
+class SnapshotSource:
+    """Holds the current snapshot. Readers take `current`, one attribute read; writers swap it under a lock."""
+
+    def __init__(self, first: Snapshot) -> None:
+        """Start with ``first``."""
+        self.current = first
+        self._lock = threading.Lock()
+
+    def replace_keys(self, keys: KeyDirectory) -> None:
+        """Publish new keys; every request that starts after this call sees them. Safe from any thread."""
+        with self._lock:
+            self.current = replace(self.current, keys=keys, revision=self.current.revision + 1)

@@ -1,0 +1,107 @@
+"""Coroutines driven without a task."""
+
+import asyncio
+
+import pytest
+
+from headgate.pipeline.inline import Watch, start
+
+
+async def test_what_does_not_wait_is_done_at_once() -> None:
+    seen: list[str] = []
+
+    async def say() -> None:
+        seen.append("said")
+
+    assert start(say()) is None
+    assert seen == ["said"]
+
+
+async def test_what_waits_is_handed_on_and_ends_in_the_awaiting_task() -> None:
+    gate = asyncio.Event()
+    seen: list[str] = []
+
+    async def twice() -> None:
+        await gate.wait()
+        seen.append("first")
+        await asyncio.sleep(0)
+        seen.append("second")
+
+    rest = start(twice())
+    assert rest is not None
+    asyncio.get_running_loop().call_soon(gate.set)
+    await rest
+    assert seen == ["first", "second"]
+
+
+async def test_an_event_that_was_set_meanwhile_does_not_block() -> None:
+    gate = asyncio.Event()
+    rest = start(gate.wait())
+    gate.set()
+    await asyncio.sleep(0)
+    assert rest is not None
+    await asyncio.wait_for(rest, 5)
+
+
+async def test_cancellation_reaches_the_coroutine() -> None:
+    seen: list[str] = []
+
+    async def wait() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+            raise
+
+    rest = start(wait())
+    assert rest is not None
+
+    async def hold() -> None:
+        await rest
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(hold())
+        await asyncio.sleep(0)
+        task.cancel()
+    assert seen == ["cancelled"]
+
+
+async def test_an_error_of_the_first_step_is_raised_here() -> None:
+    async def fail() -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        start(fail())
+
+
+async def test_a_watch_reports_once() -> None:
+    gate = asyncio.Event()
+    seen: list[bool] = []
+    Watch(gate.wait(), seen.append)
+    assert seen == []
+    gate.set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert seen == [True]
+
+
+async def test_a_stopped_watch_is_silent_and_leaves_no_waiter() -> None:
+    gate = asyncio.Event()
+    seen: list[bool] = []
+    watch = Watch(gate.wait(), seen.append)
+    watch.stop()
+    gate.set()
+    await asyncio.sleep(0)
+    assert seen == []
+    assert not gate._waiters  # type: ignore[attr-defined]
+
+
+async def test_a_watch_stopped_after_its_event_but_before_its_turn_is_silent() -> None:
+    gate = asyncio.Event()
+    seen: list[bool] = []
+    watch = Watch(gate.wait(), seen.append)
+    gate.set()
+    watch.stop()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert seen == []

@@ -1,0 +1,185 @@
+"""Search, pages, and usage by group and interval."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from headgate.domain.errors import ValidationFailedError
+from headgate.domain.record import Outcome, RequestRecord
+from headgate.domain.usage import TokenUsage, UsageQuality
+from headgate.records.queries import GroupBy, Interval, RequestFilters, UsageQuery, get, search, usage
+from headgate.records.writer import RecordWriter
+from headgate.storage.engine import Database
+from tests.records.conftest import NOON_MS, MakeRecord
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+
+def store(database: Database, *records: RequestRecord) -> None:
+    writer = RecordWriter(database)
+    for record in records:
+        writer.append(record)
+    writer.flush()
+
+
+def test_search_is_newest_first_and_pages_hold_everything_once(database: Database, make_record: MakeRecord) -> None:
+    records = [make_record(started_at_ms=NOON_MS + i // 3) for i in range(25)]
+    store(database, *records)
+    seen: list[RequestRecord] = []
+    cursor: str | None = None
+    while True:
+        page = search(database, RequestFilters(limit=4, cursor=cursor))
+        seen += page.data
+        if page.next_cursor is None:
+            break
+        cursor = page.next_cursor
+    assert seen == sorted(records, key=lambda record: (record.started_at_ms, record.id), reverse=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"key_id": "key_b"},
+        {"end_user": "bob"},
+        {"session": "s"},
+        {"model": "m"},
+        {"provider": "p"},
+        {"outcome": Outcome.REFUSED},
+    ],
+)
+def test_each_filter_finds_only_its_own(database: Database, make_record: MakeRecord, change: dict[str, object]) -> None:
+    wanted = make_record(**change)
+    store(database, make_record(), wanted, make_record())
+    assert search(database, RequestFilters(**change)).data == (wanted,)
+
+
+def test_the_span_excludes_its_end(database: Database, make_record: MakeRecord) -> None:
+    first, second = make_record(started_at_ms=NOON_MS), make_record(started_at_ms=NOON_MS + 10)
+    store(database, first, second)
+    assert search(database, RequestFilters(from_ms=NOON_MS, to_ms=NOON_MS + 10)).data == (first,)
+
+
+def test_another_organization_is_not_seen(database: Database, make_record: MakeRecord) -> None:
+    record = make_record()
+    store(database, record)
+    assert search(database, RequestFilters(organization_ids=("org_b",))).data == ()
+    assert search(database, RequestFilters(organization_ids=())).data == ()
+    assert get(database, record.id, ("org_b",)) is None
+    assert get(database, record.id, ("org_a",)) == record
+
+
+@pytest.mark.parametrize("cursor", ["x", "!!!", "bm90aGluZw==", "é"])
+def test_a_forged_cursor_is_refused(database: Database, cursor: str) -> None:
+    with pytest.raises(ValidationFailedError) as caught:
+        search(database, RequestFilters(cursor=cursor))
+    assert caught.value.param == "cursor"
+
+
+@pytest.mark.parametrize("limit", [0, -1, 201])
+def test_a_limit_out_of_bounds_is_refused(database: Database, limit: int) -> None:
+    with pytest.raises(ValidationFailedError):
+        search(database, RequestFilters(limit=limit))
+
+
+def day_of_usage(**changes: object) -> UsageQuery:
+    return UsageQuery(**{"from_ms": NOON_MS - 12 * HOUR_MS, "to_ms": NOON_MS + 12 * HOUR_MS, **changes})  # type: ignore[arg-type]
+
+
+def test_usage_sums_tokens_money_and_errors(database: Database, make_record: MakeRecord) -> None:
+    store(
+        database,
+        make_record(cost_nano_usd=1),
+        make_record(cost_nano_usd=2, status=502, outcome=Outcome.UPSTREAM_ERROR),
+        make_record(outcome=Outcome.TRUNCATED, usage_quality=UsageQuality.COUNTED),
+        make_record(priced=False, cost_nano_usd=0),
+    )
+    (row,) = usage(database, day_of_usage())
+    assert (row.requests, row.errors, row.estimated_requests, row.unpriced_requests) == (4, 2, 1, 1)
+    assert (row.input_tokens, row.cached_input_tokens, row.output_tokens) == (40, 16, 28)
+    assert row.cost_usd == "0.000042503"
+
+
+def test_usage_groups_by_scope_key_and_model(database: Database, make_record: MakeRecord) -> None:
+    store(
+        database,
+        make_record(path=("org_a", "team_a", "proj_a"), cost_nano_usd=30),
+        make_record(path=("org_a", "team_b"), cost_nano_usd=20),
+        make_record(path=("org_a",), cost_nano_usd=10),
+    )
+    rows = usage(database, day_of_usage(group_by=(GroupBy.ORGANIZATION, GroupBy.TEAM, GroupBy.PROJECT)))
+    assert [(row.organization, row.team, row.project, row.requests) for row in rows] == [
+        ("org_a", "team_a", "proj_a", 1),
+        ("org_a", "team_b", None, 1),
+        ("org_a", None, None, 1),
+    ]
+
+
+def test_the_sandbox_is_left_out_unless_asked_for(database: Database, make_record: MakeRecord) -> None:
+    store(database, make_record(is_sandbox=True))
+    assert usage(database, day_of_usage()) == ()
+    assert len(usage(database, day_of_usage(include_sandbox=True))) == 1
+
+
+def test_a_day_begins_where_the_reader_lives(database: Database, make_record: MakeRecord) -> None:
+    zone = ZoneInfo("Asia/Tokyo")
+    before = datetime(2025, 11, 23, 23, 59, tzinfo=zone)
+    after = datetime(2025, 11, 24, 0, 1, tzinfo=zone)
+    store(
+        database,
+        make_record(started_at_ms=int(before.timestamp() * 1000)),
+        make_record(started_at_ms=int(after.timestamp() * 1000)),
+    )
+    query = UsageQuery(from_ms=NOON_MS - DAY_MS, to_ms=NOON_MS + DAY_MS, tz="Asia/Tokyo")
+    assert [(row.interval_start[:10], row.requests) for row in usage(database, query) if row.requests] == [
+        ("2025-11-23", 1),
+        ("2025-11-24", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"), [("2026-03-29", 23), ("2026-10-25", 25), ("2026-06-01", 24)], ids=["short", "long", "usual"]
+)
+def test_days_around_the_clock_change_lose_and_repeat_no_request(
+    database: Database, make_record: MakeRecord, day: str, hours: int
+) -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    start_ms = int(datetime.fromisoformat(day).replace(tzinfo=zone).timestamp() * 1000)
+    store(database, *[make_record(started_at_ms=start_ms + i * HOUR_MS + 60_000) for i in range(hours)])
+    span = {"from_ms": start_ms - DAY_MS, "to_ms": start_ms + 3 * DAY_MS, "tz": "Europe/Berlin"}
+    (row,) = usage(database, UsageQuery(**span))  # type: ignore[arg-type]
+    assert (row.interval_start[:10], row.requests) == (day, hours)
+    hourly = usage(database, UsageQuery(**span, interval=Interval.HOUR))  # type: ignore[arg-type]
+    assert [row.requests for row in hourly] == [1] * hours
+
+
+def test_months_and_totals(database: Database, make_record: MakeRecord) -> None:
+    store(database, make_record(), make_record(started_at_ms=NOON_MS + 30 * DAY_MS))
+    span = {"from_ms": NOON_MS - 60 * DAY_MS, "to_ms": NOON_MS + 60 * DAY_MS}
+    months = usage(database, UsageQuery(**span, interval=Interval.MONTH))
+    assert [row.interval_start[:7] for row in months] == ["2025-11", "2025-12"]
+    (total,) = usage(database, UsageQuery(**span, interval=Interval.TOTAL))
+    assert total.requests == 2
+
+
+def test_usage_of_large_sums_is_exact(database: Database, make_record: MakeRecord) -> None:
+    large = 4_611_686_018_427_387_903
+    store(database, make_record(cost_nano_usd=large), make_record(cost_nano_usd=1, usage=TokenUsage()))
+    (row,) = usage(database, day_of_usage())
+    assert row.cost_usd == "4611686018.427387904"
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        (UsageQuery(from_ms=0, to_ms=0), "to"),
+        (UsageQuery(from_ms=0, to_ms=NOON_MS, interval=Interval.HOUR), "interval"),
+        (UsageQuery(from_ms=0, to_ms=1, tz="Mars/Olympus"), "tz"),
+        (UsageQuery(from_ms=0, to_ms=1, tz="../../etc/passwd"), "tz"),
+    ],
+)
+def test_a_report_that_makes_no_sense_is_refused(database: Database, query: UsageQuery, param: str) -> None:
+    with pytest.raises(ValidationFailedError) as caught:
+        usage(database, query)
+    assert caught.value.param == param

@@ -1,0 +1,109 @@
+"""Records reach the disk in batches, and none is lost while the disk fails."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+
+from headgate.records.queries import RequestFilters, get, search
+from headgate.records.writer import RecordWriter
+from headgate.storage.engine import Database, open_database
+from tests.records.conftest import MakeRecord
+
+
+class FailingDisk:
+    """A database whose writes fail until `heal`; reads and successful writes go to the real one."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.broken = True
+        self.tried = threading.Event()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        self.tried.set()
+        if self.broken:
+            raise OSError(28, "No space left on device")
+        with self.database.write() as connection:
+            yield connection
+
+
+def test_flush_writes_what_waits(database: Database, make_record: MakeRecord) -> None:
+    writer = RecordWriter(database)
+    record = make_record()
+    writer.append(record)
+    assert get(database, record.id) is None
+    writer.flush()
+    assert get(database, record.id) == record
+
+
+def test_the_thread_writes_without_being_asked(database: Database, make_record: MakeRecord) -> None:
+    writer = RecordWriter(database, interval_s=0.02)
+    writer.start()
+    record = make_record()
+    writer.append(record)
+    deadline = time.monotonic() + 10
+    while get(database, record.id) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    writer.close()
+
+
+def test_close_writes_the_rest(database: Database, make_record: MakeRecord) -> None:
+    writer = RecordWriter(database, interval_s=60)
+    writer.start()
+    for _ in range(5000):
+        writer.append(make_record())
+    writer.close()
+    assert len(search(database, RequestFilters(limit=200)).data) == 200
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM requests").scalar_one() == 5000
+
+
+def test_a_failing_disk_loses_nothing(
+    database: Database, make_record: MakeRecord, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk = FailingDisk(database)
+    writer = RecordWriter(disk, interval_s=0.01, capacity=3)  # type: ignore[arg-type]
+    writer.start()
+    records = [make_record() for _ in range(3)]
+    with caplog.at_level(logging.ERROR):
+        for record in records:
+            writer.append(record)
+        assert disk.tried.wait(10)
+        assert writer.is_full
+        disk.broken = False
+        deadline = time.monotonic() + 10
+        while writer.is_full:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        writer.close()
+    assert [get(database, record.id) for record in records] == records
+    assert "records cannot be written" in caplog.text
+
+
+def test_the_same_record_twice_is_one_row(database: Database, make_record: MakeRecord) -> None:
+    writer = RecordWriter(database)
+    record = make_record()
+    writer.append(record)
+    writer.flush()
+    writer.append(record)
+    writer.flush()
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM requests").scalar_one() == 1
+
+
+def test_records_outlive_the_process(database: Database, make_record: MakeRecord, tmp_path: Path) -> None:
+    writer = RecordWriter(database)
+    record = make_record()
+    writer.append(record)
+    writer.flush()
+    database.close()
+    again = open_database(f"sqlite:///{tmp_path}/headgate.db")
+    assert get(again, record.id) == record
+    again.close()
