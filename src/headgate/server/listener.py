@@ -46,7 +46,15 @@ class Listener:
     async def open(self) -> None:
         """Begin to accept connections."""
         loop = asyncio.get_running_loop()
-        config = Config(self._app, http=EdgeProtocol, ws="none", lifespan="off", log_config=None, access_log=False)
+        config = Config(
+            self._app,
+            http=EdgeProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+        )
         config.load()
         make = functools.partial(EdgeProtocol, config, self._state, {}, loop, header_timeout_s=self._header_timeout_s)
         self._tick()

@@ -11,6 +11,7 @@ import asyncio
 import math
 import re
 from typing import Any, Final, cast
+from urllib.parse import unquote
 
 import httptools
 import msgspec
@@ -19,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from headgate.domain.errors import HeadersTooLargeError, HeadgateError, InvalidRequestError, RequestTimeoutError
+from headgate.server.cycle import EdgeCycle
 
 MAX_HEADERS: Final = 128
 MAX_HEADER_BYTES: Final = 64 * 1024
@@ -26,6 +28,9 @@ KEEP_ALIVE_S: Final = 75.0
 """How long an idle connection is kept: longer than the 60 s of common load balancers, so that they close first."""
 SLOWEST_BODY_BYTES_PER_S: Final = 512
 
+_HEAD_TOO_LARGE: Final = HeadersTooLargeError(
+    f"The request's head is larger than {MAX_HEADER_BYTES} bytes or has more than {MAX_HEADERS} fields."
+)
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _TARGET: Final = re.compile(rb"[!-~]+")
 
@@ -65,34 +70,70 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         """Bound and check the request target (RFC 9112 §3.2)."""
-        self._count(len(url))
+        self._header_bytes += len(url)
+        if self._header_bytes > MAX_HEADER_BYTES:
+            self._refuse(_HEAD_TOO_LARGE)
         if _TARGET.fullmatch(url) is None:
             self._refuse(InvalidRequestError("The request target holds characters that a URL cannot hold."))
-        super().on_url(url)
+        self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Bound the head, and see that there is one sane Host (RFC 9112 §3.2)."""
-        self._count(len(name) + len(value) + 4)
-        if len(self.headers) >= MAX_HEADERS:
-            self._refuse(HeadersTooLargeError(f"The request has more than {MAX_HEADERS} header fields."))
-        if not name or b"\r" in value or b"\n" in value or b"\x00" in value:
+        self._header_bytes += len(name) + len(value) + 4
+        if self._header_bytes > MAX_HEADER_BYTES or len(self.headers) >= MAX_HEADERS:
+            self._refuse(_HEAD_TOO_LARGE)
+        name = name.lower()
+        if not name or b"\r" in value or b"\n" in value or b"\0" in value:
             self._refuse(InvalidRequestError("A header field holds a line break or has no name."))
-        if len(name) == 4 and name.lower() == b"host":
+        if name == b"host":
             self._hosts += 1
             if value != self._host:
                 if _HOST.fullmatch(value) is None:
                     self._refuse(InvalidRequestError("The Host header is not a host name."))
                 self._host = value
-        super().on_header(name, value)
+        elif name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is whole: hand it to the application; the body's clock starts."""
-        assert self.parser is not None
-        if self._hosts != 1 and not (self._hosts == 0 and self.parser.get_http_version() == "1.0"):
+        parser = self.parser
+        assert parser is not None
+        version = parser.get_http_version()
+        if self._hosts != 1 and not (self._hosts == 0 and version == "1.0"):
             self._refuse(InvalidRequestError("A request has exactly one Host header."))
         self._body_begun = self.loop.time()
         self.deadline = self._body_begun + self._header_timeout_s
-        super().on_headers_complete()
+        scope = self.scope
+        scope["method"] = parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        target = httptools.parse_url(self.url)
+        raw_path = target.path or b"/"
+        path = raw_path.decode("ascii")
+        scope["raw_path"] = raw_path
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["query_string"] = target.query or b""
+        before = self._current
+        cycle = EdgeCycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        self.cycle = cycle
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, self.app)
+        else:
+            # A pipelined request waits for its turn (RFC 9112 §9.3.2).
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
 
     def on_body(self, body: bytes) -> None:
         """Count the body: it may pause for the header time-out, and be no slower than the bound as a whole."""
@@ -160,11 +201,6 @@ class EdgeProtocol(HttpToolsProtocol):
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
         self.transport.write(STATUS_LINE[error.status] + head + body)
         self.transport.close()
-
-    def _count(self, size: int) -> None:
-        self._header_bytes += size
-        if self._header_bytes > MAX_HEADER_BYTES:
-            self._refuse(HeadersTooLargeError(f"The request's head is larger than {MAX_HEADER_BYTES} bytes."))
 
     def _refuse(self, error: HeadgateError) -> None:
         self._refusal = error

@@ -42,7 +42,7 @@ class UpstreamRequest(Struct, frozen=True):
 
 
 class UpstreamAnswer(Protocol):
-    """An answer whose head has arrived. Exactly one of `read`, `pump`, `aclose` ends it; `aclose` is safe after both."""
+    """An answer whose head has arrived. Exactly one of `read`, `pump`, `aclose` ends it; `aclose` is safe after all."""
 
     status: int
     headers: Headers

@@ -1,0 +1,155 @@
+"""What happened to each request: search, and one of them in full."""
+
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct, field
+
+from headgate.admin.endpoint import ROOT, Call, Endpoint
+from headgate.admin.times import Moment, to_ms
+from headgate.admin.visibility import visible_organizations
+from headgate.control.timestamps import format_time
+from headgate.domain.access import Permission
+from headgate.domain.errors import NotFoundError
+from headgate.domain.money import format_usd
+from headgate.domain.record import Attempt, Outcome, RequestRecord
+from headgate.domain.usage import TokenUsage, UsageQuality
+from headgate.records import queries
+
+
+class RequestSearch(Struct, frozen=True, forbid_unknown_fields=True):
+    """Filters; every one given must hold."""
+
+    key: Annotated[str, Meta(description="A key's id.")] | None = None
+    user: Annotated[str, Meta(description="The end user that the application named.")] | None = None
+    session: str | None = None
+    model: Annotated[str, Meta(description="What the client sent as `model`.")] | None = None
+    provider: str | None = None
+    outcome: Outcome | None = None
+    start: Moment | None = field(default=None, name="from")
+    end: Moment | None = field(default=None, name="to")
+    limit: Annotated[int, Meta(ge=1, le=queries.MAX_LIMIT)] = 50
+    cursor: Annotated[str, Meta(max_length=200)] | None = None
+
+
+class RequestView(Struct, frozen=True):
+    """One request. ``cost_usd`` is null where no price was known: the cost is then unknown, not zero."""
+
+    id: str
+    started_at: str
+    organization: str | None
+    path: tuple[str, ...]
+    key: str | None
+    user: str | None
+    session: str | None
+    tags: dict[str, str]
+    operation: str
+    wire_format: str
+    model: str | None
+    provider: str | None
+    deployment: str | None
+    upstream_model: str | None
+    stream: bool
+    outcome: Outcome
+    status: int
+    error_code: str | None
+    finish_reason: str | None
+    usage: TokenUsage
+    usage_quality: UsageQuality
+    cost_usd: str | None
+    price_version: str | None
+    first_event_ms: float | None
+    duration_ms: float
+    overhead_ms: float
+    sandbox: bool
+    attempts: tuple[Attempt, ...]
+
+
+class RequestList(Struct, frozen=True):
+    """Requests, newest first."""
+
+    data: tuple[RequestView, ...]
+    next_cursor: str | None
+
+
+def view(record: RequestRecord) -> RequestView:
+    """Return ``record`` as the API shows it."""
+    return RequestView(
+        id=record.id,
+        started_at=format_time(record.started_at_ms),
+        organization=record.organization_id,
+        path=record.path,
+        key=record.key_id,
+        user=record.end_user,
+        session=record.session,
+        tags=dict(record.tags),
+        operation=record.operation,
+        wire_format=record.wire_format,
+        model=record.model,
+        provider=record.provider,
+        deployment=record.deployment,
+        upstream_model=record.upstream_model,
+        stream=record.stream,
+        outcome=record.outcome,
+        status=record.status,
+        error_code=record.error_code,
+        finish_reason=record.finish_reason,
+        usage=record.usage,
+        usage_quality=record.usage_quality,
+        cost_usd=format_usd(record.cost_nano_usd) if record.priced else None,
+        price_version=record.price_version,
+        first_event_ms=record.first_event_ms,
+        duration_ms=record.duration_ms,
+        overhead_ms=record.overhead_ms,
+        sandbox=record.is_sandbox,
+        attempts=record.attempts,
+    )
+
+
+def _search(call: Call[None, RequestSearch]) -> RequestList:
+    wanted = call.query
+    filters = queries.RequestFilters(
+        organization_ids=visible_organizations(call, Permission.REQUESTS_READ),
+        key_id=wanted.key,
+        end_user=wanted.user,
+        session=wanted.session,
+        model=wanted.model,
+        provider=wanted.provider,
+        outcome=wanted.outcome,
+        from_ms=to_ms(wanted.start, "from") if wanted.start else None,
+        to_ms=to_ms(wanted.end, "to") if wanted.end else None,
+        limit=wanted.limit,
+        cursor=wanted.cursor,
+    )
+    page = queries.search(call.site.plane.database, filters)
+    return RequestList(tuple(view(record) for record in page.data), page.next_cursor)
+
+
+def _read(call: Call[None, None]) -> RequestView:
+    organizations = visible_organizations(call, Permission.REQUESTS_READ)
+    record = queries.get(call.site.plane.database, call.path["id"], organizations)
+    if record is None:
+        raise NotFoundError("There is no such request.", param="id")
+    return view(record)
+
+
+ENDPOINTS: Final = (
+    Endpoint(
+        name="list_requests",
+        method="GET",
+        path=f"{ROOT}/requests",
+        permission=Permission.REQUESTS_READ,
+        handler=_search,
+        summary="Search requests, newest first.",
+        query=RequestSearch,
+        response=RequestList,
+    ),
+    Endpoint(
+        name="read_request",
+        method="GET",
+        path=f"{ROOT}/requests/{{id}}",
+        permission=Permission.REQUESTS_READ,
+        handler=_read,
+        summary="Everything that is known of one request.",
+        response=RequestView,
+    ),
+)

@@ -1,0 +1,295 @@
+"""Every command and option on one screen; the work is done in the files beside, imported when the command runs."""
+
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+app = typer.Typer(
+    help="Headgate: a self-hosted LLM gateway that meters what it lets through.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    # Plain help needs no rich, which would take as long to import as all the rest.
+    rich_markup_mode=None,
+)
+keys = typer.Typer(
+    help="Virtual keys: what applications authenticate with.", no_args_is_help=True, rich_markup_mode=None
+)
+requests = typer.Typer(help="What happened to each request.", rich_markup_mode=None)
+prices = typer.Typer(help="The price catalogue.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(keys, name="keys")
+app.add_typer(requests, name="requests")
+app.add_typer(prices, name="prices")
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Configuration file; without one, the built-in defaults."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Url = Annotated[str, typer.Option("--url", envvar="HEADGATE_URL", help="The gateway's URL.")]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        envvar="HEADGATE_ADMIN_TOKEN",
+        show_envvar=True,
+        help="Admin or personal access token; without one, DATA/admin-token is read.",
+    ),
+]
+DataDir = Annotated[
+    str, typer.Option("--data", metavar="DATA", envvar="HEADGATE_DATA_DIR", help="The gateway's data directory.")
+]
+LogLevel = Annotated[
+    str, typer.Option("--log-level", envvar="HEADGATE_LOG_LEVEL", help="debug, info, warning or error.")
+]
+
+DEFAULT_URL = "http://127.0.0.1:4100"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from headgate import __version__
+
+        print(f"headgate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(  # pyright: ignore[reportUnusedFunction]  typer calls it
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def serve(
+    config: Config = None,
+    listen: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Where to listen.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Listen on 127.0.0.1 and this port.")] = None,
+    log_level: LogLevel = "info",
+) -> None:
+    """Run the gateway until it is told to stop (SIGTERM or Ctrl-C)."""
+    from headgate.cli import serving
+
+    raise typer.Exit(serving.serve(config, listen, port, log_level))
+
+
+@app.command()
+def demo(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Listen on 127.0.0.1 and this port.")] = 4100,
+    log_level: LogLevel = "warning",
+) -> None:
+    """Run a gateway in a throw-away directory, with an example organization and simulated traffic to look at."""
+    from headgate.cli import demonstration
+
+    raise typer.Exit(demonstration.demo(port, log_level))
+
+
+@app.command("check-config")
+def check_config(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Configuration file.")], as_json: AsJson = False
+) -> None:
+    """Say whether a configuration file can be used, and if not, in which line and why."""
+    from headgate.cli import checking
+
+    checking.check_config(file, as_json=as_json)
+
+
+@app.command()
+def migrate(config: Config = None) -> None:
+    """Bring the database's tables up to this version."""
+    from headgate.cli import migrating
+
+    migrating.migrate(config)
+
+
+@app.command()
+def doctor(config: Config = None, as_json: AsJson = False) -> None:
+    """Look at this machine and configuration for what would keep a gateway from running well."""
+    from headgate.cli import doctoring
+
+    raise typer.Exit(doctoring.doctor(config, as_json=as_json))
+
+
+@app.command()
+def apply(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML or JSON with an `organizations` block.")],
+    *,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what would change.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Block what earlier applies made and FILE lacks.")] = False,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    data_dir: DataDir = "data",
+    as_json: AsJson = False,
+) -> None:
+    """Make scopes and keys as FILE says."""
+    from headgate.cli import applying
+    from headgate.cli.client import connect
+
+    applying.apply(connect(url, token, data_dir), file, plan=plan, prune=prune, as_json=as_json)
+
+
+@keys.command("create")
+def keys_create(
+    name: Annotated[str, typer.Argument(help="A name for people.")],
+    *,
+    scope: Annotated[
+        str, typer.Option(help="Where the key hangs: an id (`team_…`) or slugs from the organization down (`acme/ml`).")
+    ],
+    models: Annotated[str, typer.Option(help="Models it may send, separated by commas; globs are allowed.")] = "*",
+    sandbox: Annotated[bool, typer.Option("--sandbox", help="Let `*` grant the sandbox too.")] = False,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A tag; may be given several times.")
+    ] = None,
+    expires: Annotated[str | None, typer.Option(metavar="TIME", help="When it ends, RFC 3339.")] = None,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    data_dir: DataDir = "data",
+    as_json: AsJson = False,
+) -> None:
+    """Make a virtual key; its secret is shown once."""
+    from headgate.cli import keyring
+    from headgate.cli.client import connect
+
+    wanted = keyring.WantedKey(name, scope, models, tuple(tag or ()), expires, sandbox)
+    keyring.create(connect(url, token, data_dir), wanted, as_json=as_json)
+
+
+@keys.command("rotate")
+def keys_rotate(
+    key: Annotated[str, typer.Argument(metavar="ID", help="The key's id.")],
+    *,
+    grace: Annotated[
+        str, typer.Option(metavar="DURATION", help="How long the old secret still works: 0s, 15m, 24h.")
+    ] = "0s",
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    data_dir: DataDir = "data",
+    as_json: AsJson = False,
+) -> None:
+    """Give a key a new secret, shown once."""
+    from headgate.cli import keyring
+    from headgate.cli.client import connect
+
+    keyring.rotate(connect(url, token, data_dir), key, grace, as_json=as_json)
+
+
+@keys.command("revoke")
+def keys_revoke(
+    key: Annotated[str, typer.Argument(metavar="ID", help="The key's id.")],
+    *,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    data_dir: DataDir = "data",
+    as_json: AsJson = False,
+) -> None:
+    """End a key for good; it stops working within a second."""
+    from headgate.cli import keyring
+    from headgate.cli.client import connect
+
+    keyring.revoke(connect(url, token, data_dir), key, as_json=as_json)
+
+
+@keys.command("list")
+def keys_list(
+    *,
+    scope: Annotated[str | None, typer.Option(help="Only keys on this scope: an id or slugs.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 50,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    data_dir: DataDir = "data",
+    as_json: AsJson = False,
+) -> None:
+    """List virtual keys."""
+    from headgate.cli import keyring
+    from headgate.cli.client import connect
+
+    keyring.list_keys(connect(url, token, data_dir), scope, limit, as_json=as_json)
+
+
+@app.command()
+def usage(
+    *,
+    group_by: Annotated[
+        str,
+        typer.Option(help="organization, team, project, key, user, model, provider, operation; separated by commas."),
+    ] = "model",
+    interval: Annotated[str | None, typer.Option(help="hour, day (the default), month or total.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="RFC 3339; the start of the report.")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", metavar="TIME", help="RFC 3339; its end.")] = None,
+    tz: Annotated[str | None, typer.Option(help="Time zone of the intervals, such as Europe/Berlin.")] = None,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    data_dir: DataDir = "data",
+    as_json: AsJson = False,
+) -> None:
+    """Report requests, tokens and cost."""
+    from headgate.cli import reporting
+    from headgate.cli.client import connect
+
+    query = {"group_by": group_by, "interval": interval, "from": start, "to": end, "tz": tz}
+    reporting.usage(connect(url, token, data_dir), query, as_json=as_json)
+
+
+@requests.callback(invoke_without_command=True)
+def requests_default(context: typer.Context) -> None:
+    """What happened to each request."""
+    if context.invoked_subcommand is None:
+        # A command invoked through the context would not read its environment variables; one that parses does.
+        listing = cast("Any", context.command).commands["list"]
+        with listing.make_context("list", [], parent=context) as inner:
+            listing.invoke(inner)
+
+
+@requests.command("list")
+def requests_list(
+    *,
+    key: Annotated[str | None, typer.Option(metavar="ID", help="Only this key's.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only this model's.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="Only those that ended so: ok, refused, upstream_error …")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 20,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    data_dir: DataDir = "data",
+    as_json: AsJson = False,
+) -> None:
+    """List requests, newest first."""
+    from headgate.cli import reporting
+    from headgate.cli.client import connect
+
+    filters = {"key": key, "model": model, "outcome": outcome}
+    reporting.list_requests(connect(url, token, data_dir), filters, limit, as_json=as_json)
+
+
+@requests.command("show")
+def requests_show(
+    request: Annotated[str, typer.Argument(metavar="ID", help="The request's id.")],
+    *,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    data_dir: DataDir = "data",
+    as_json: AsJson = False,
+) -> None:
+    """Show everything that is known of one request."""
+    from headgate.cli import reporting
+    from headgate.cli.client import connect
+
+    reporting.show_request(connect(url, token, data_dir), request, as_json=as_json)
+
+
+@prices.command("update")
+def prices_update(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A table of prices that win over the catalogue.")],
+    *,
+    data_dir: DataDir = "data",
+    as_json: AsJson = False,
+) -> None:
+    """Check a table of prices and put it into the data directory; a gateway reads it when it starts."""
+    from headgate.cli import pricing
+
+    pricing.update(file, Path(data_dir), as_json=as_json)

@@ -1,0 +1,175 @@
+"""``headgate doctor``: what would keep a gateway on this machine from running well. Asks nobody over the network."""
+
+import os
+import platform
+import resource
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from headgate.cli.configuration import load
+from headgate.cli.failure import CommandError
+from headgate.cli.output import print_json, print_table
+from headgate.settings.load import Loaded
+from headgate.settings.model import Settings
+
+SQLITE_FIXED: Final = (3, 51, 3)
+"""The first version without the WAL-reset race (sqlite.org/wal.html#walresetbug)."""
+SQLITE_BACKPORTS: Final = ((3, 44, 6), (3, 50, 7))
+"""Earlier lines that got the mend."""
+SLOW_FSYNC_MS: Final = 20.0
+MIN_OPEN_FILES: Final = 4096
+_BUILT: Final = 1_790_000_000.0
+"""A moment (2026-09) before this version was made: a clock that shows an earlier one is wrong."""
+
+
+class Verdict(StrEnum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+class Finding(Struct, frozen=True):
+    """One check."""
+
+    check: str
+    verdict: Verdict
+    detail: str
+
+
+def doctor(config: Path | None, *, as_json: bool) -> int:
+    """Run every check and print the findings; return 1 where one failed."""
+    findings = list(examine(config))
+    if as_json:
+        print_json({"data": findings})
+    else:
+        rows = [{"verdict": item.verdict, "check": item.check, "detail": item.detail} for item in findings]
+        print_table(rows, {"verdict": "", "check": "check", "detail": "finding"}, empty="")
+    return 1 if any(item.verdict is Verdict.FAILED for item in findings) else 0
+
+
+def examine(config: Path | None) -> Iterator[Finding]:
+    """Yield a finding a check; those that need a configuration are left out where it cannot be read."""
+    yield check_python(sys.version_info[:3])
+    yield check_sqlite(sqlite3.sqlite_version_info)
+    yield check_clock(time.time())
+    yield check_open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    try:
+        loaded = load(config)
+    except CommandError as error:
+        yield Finding("configuration", Verdict.FAILED, str(error))
+        return
+    yield Finding("configuration", Verdict.OK, f"{loaded.source} can be used")
+    yield from check_providers(loaded)
+    yield check_database(loaded.settings)
+    yield check_fsync(Path(loaded.settings.data_dir), time.perf_counter)
+
+
+def check_python(version: tuple[int, ...]) -> Finding:
+    """The interpreter's version."""
+    shown = f"{platform.python_implementation()} {'.'.join(map(str, version))}"
+    verdict = Verdict.OK if version >= (3, 11) else Verdict.FAILED
+    return Finding("python", verdict, shown if verdict is Verdict.OK else f"{shown}; 3.11 or later is needed")
+
+
+def check_sqlite(version: tuple[int, ...]) -> Finding:
+    """SQLite's version; an old one is only a warning."""
+    shown = ".".join(map(str, version))
+    if version >= SQLITE_FIXED or any(version[:2] == fixed[:2] and version >= fixed for fixed in SQLITE_BACKPORTS):
+        return Finding("sqlite", Verdict.OK, shown)
+    words = (
+        f"{shown} has the WAL-reset race that {'.'.join(map(str, SQLITE_FIXED))} mends. It needs two connections that "
+        "write or checkpoint at once; Headgate has one writer, which alone checkpoints, so it is safe. Do not open the "
+        "database for writing with another program while the gateway runs."
+    )
+    return Finding("sqlite", Verdict.WARNING, words)
+
+
+def check_clock(now: float) -> Finding:
+    """The wall clock (seconds since the epoch): expiry, budgets and records go by it."""
+    shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
+    if now < _BUILT:
+        return Finding("clock", Verdict.FAILED, f"{shown} lies before this version was made; set the clock")
+    return Finding("clock", Verdict.OK, shown)
+
+
+def check_open_files(limit: int) -> Finding:
+    """How many files and sockets the process may have open; a request takes two."""
+    if limit == resource.RLIM_INFINITY:
+        return Finding("open files", Verdict.OK, "no limit")
+    if limit < MIN_OPEN_FILES:
+        words = f"{limit}: about {limit // 2} requests at once; raise it with `ulimit -n 65536`"
+        return Finding("open files", Verdict.WARNING, words)
+    return Finding("open files", Verdict.OK, f"{limit}")
+
+
+def check_providers(loaded: Loaded) -> Iterator[Finding]:
+    """Whether each configured provider can be built and has its credential."""
+    from headgate.cli.checking import judge_provider
+    from headgate.providers.compatible import VENDORS
+
+    for provider in loaded.settings.providers:
+        name = f"provider {provider.name}"
+        problem = judge_provider(provider, loaded.settings.timeouts)
+        vendor = VENDORS.get(provider.kind)
+        if problem is not None:
+            yield Finding(name, Verdict.FAILED, problem.words)
+        elif vendor is not None and vendor.needs_credential and not provider.credential:
+            yield Finding(name, Verdict.WARNING, "off: its credential is empty")
+        else:
+            yield Finding(name, Verdict.OK, "its credential is present" if provider.credential else "needs none")
+
+
+def check_database(settings: Settings) -> Finding:
+    """Whether the database opens, is sound and has this version's tables. It is never changed here."""
+    from headgate.storage.engine import SchemaError, StorageError, database_path, open_database
+    from headgate.storage.lock import DatabaseLockedError
+
+    try:
+        path = database_path(settings.storage.database)
+        if not path.exists():
+            return Finding("database", Verdict.OK, f"{path} does not exist yet; the first start makes it")
+        open_database(settings.storage.database).close()
+    except DatabaseLockedError as error:
+        return Finding("database", Verdict.OK, f"in use by a running gateway ({error})")
+    except SchemaError as error:
+        return Finding("database", Verdict.WARNING, str(error))
+    except (StorageError, OSError) as error:
+        return Finding("database", Verdict.FAILED, str(error))
+    return Finding("database", Verdict.OK, f"{path} is sound")
+
+
+def check_fsync(directory: Path, clock: Callable[[], float]) -> Finding:
+    """How long the disk of the data directory takes to make a write durable (median of 20)."""
+    existing = next(place for place in (directory.absolute(), *directory.absolute().parents) if place.is_dir())
+    times: list[float] = []
+    try:
+        handle, name = tempfile.mkstemp(dir=existing, prefix=".headgate-doctor-")
+        try:
+            for _ in range(20):
+                os.write(handle, b"x" * 4096)
+                started = clock()
+                os.fsync(handle)
+                times.append((clock() - started) * 1000)
+        finally:
+            os.close(handle)
+            with suppress(FileNotFoundError):
+                os.unlink(name)
+    except OSError as error:
+        return Finding("disk", Verdict.FAILED, f"{existing} cannot be written: {error.strerror}")
+    median = statistics.median(times)
+    words = f"an fsync in {existing} takes {median:.2f} ms"
+    if median > SLOW_FSYNC_MS:
+        return Finding("disk", Verdict.WARNING, f"{words}; management changes and records will be slow")
+    return Finding("disk", Verdict.OK, words)

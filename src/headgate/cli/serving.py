@@ -1,0 +1,64 @@
+"""``headgate serve``."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from headgate.cli.banner import banner, greeting_of
+from headgate.cli.configuration import load
+from headgate.cli.failure import CommandError
+from headgate.settings.model import Settings
+
+if TYPE_CHECKING:
+    from headgate.app import Running
+
+
+def serve(config: Path | None, listen: str | None, port: int | None, log_level: str) -> int:
+    """Run the gateway; return its exit code.
+
+    Raises:
+        typer.BadParameter: an unknown log level, or both ``listen`` and ``port``.
+        CommandError: the configuration cannot be used, or the gateway cannot start.
+    """
+    check_log_level(log_level)
+    if port is not None:
+        if listen is not None:
+            raise typer.BadParameter("give --listen or --port, not both")
+        listen = f"127.0.0.1:{port}"
+    return run_gateway(load(config, listen=listen).settings, log_level)
+
+
+def run_gateway(settings: Settings, log_level: str) -> int:
+    """Run a gateway until it is told to stop; return its exit code.
+
+    Raises:
+        CommandError: it cannot start: the text says what stands in the way.
+    """
+    from headgate.app import run
+    from headgate.providers.build import InvalidProviderError
+    from headgate.storage.engine import StorageError
+    from headgate.storage.lock import DatabaseLockedError
+
+    try:
+        return run(settings, log_level=log_level, on_ready=_greet)
+    except (StorageError, DatabaseLockedError, InvalidProviderError, OSError) as error:
+        raise CommandError(str(error)) from error
+
+
+def check_log_level(log_level: str) -> None:
+    """Refuse a word that is no log level as wrong usage.
+
+    Raises:
+        typer.BadParameter: as said.
+    """
+    from headgate.telemetry.log import LEVELS
+
+    if log_level not in LEVELS:
+        raise typer.BadParameter(f"{log_level!r} is none of {', '.join(LEVELS)}", param_hint="--log-level")
+
+
+def _greet(running: "Running") -> None:
+    sys.stdout.write(banner(greeting_of(running)))
+    sys.stdout.flush()

@@ -1,0 +1,65 @@
+"""The tree as somebody wants it: what `headgate apply` sends, and what the configuration file's block becomes."""
+
+from msgspec import Struct
+
+from headgate.control.checks import Email, Globs, Name, Slug, TagKey, TagValue, Timestamp, TimeZone
+from headgate.domain.access import Role
+
+
+class DesiredKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A key, known by its name on its scope."""
+
+    name: Name
+    models: Globs = ("*",)
+    sandbox: bool = False
+    tags: dict[TagKey, TagValue] = {}
+    expires_at: Timestamp | None = None
+    secret: str | None = None
+    """32 to 256 of `[A-Za-z0-9_-]`. Without it a new key gets a minted one, and a present key keeps its own."""
+    blocked: bool | None = None
+    """`None` leaves it as it is: nobody lifts an emergency block by applying a file again."""
+
+    def __repr__(self) -> str:
+        return f"DesiredKey(name={self.name!r})"
+
+
+class DesiredProject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A project, known by its slug in its team."""
+
+    slug: Slug
+    name: Name | None = None
+    """`None`: the slug."""
+    keys: tuple[DesiredKey, ...] = ()
+    blocked: bool | None = None
+
+
+class DesiredTeam(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A team, known by its slug in its organization."""
+
+    slug: Slug
+    name: Name | None = None
+    keys: tuple[DesiredKey, ...] = ()
+    projects: tuple[DesiredProject, ...] = ()
+    blocked: bool | None = None
+
+
+class DesiredUser(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A person, known by the e-mail address."""
+
+    email: Email
+    name: Name
+    roles: tuple[Role, ...] = ()
+    """All roles on the organization; roles on other scopes stay as they are."""
+    blocked: bool | None = None
+
+
+class DesiredOrganization(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An organization, known by its slug."""
+
+    slug: Slug
+    name: Name | None = None
+    time_zone: TimeZone = "UTC"
+    keys: tuple[DesiredKey, ...] = ()
+    teams: tuple[DesiredTeam, ...] = ()
+    users: tuple[DesiredUser, ...] = ()
+    blocked: bool | None = None

@@ -1,0 +1,71 @@
+"""The configuration file's organizations: made at every start, read-only elsewhere, blocked once dropped."""
+
+from collections.abc import Sequence
+
+from headgate.control.desired import DesiredKey, DesiredOrganization, DesiredProject, DesiredTeam, DesiredUser
+from headgate.control.plane import Plane, change
+from headgate.control.reconcile import Absent, PlannedChange, Reconciler
+from headgate.domain.access import ManagedBy, Role
+from headgate.domain.errors import ValidationFailedError
+from headgate.identity.actor import Actor, ActorKind
+from headgate.settings.model import ProvisionedKey, ProvisionedOrganization, ProvisionedTeam, ProvisionedUser
+
+
+def provision(plane: Plane, organizations: Sequence[ProvisionedOrganization]) -> tuple[PlannedChange, ...]:
+    """Make the rows what the file says, and return what that took: nothing the second time.
+
+    Raises:
+        HeadgateError: the file contradicts itself or the database, such as a secret that belongs to another key; the
+            words begin with the place in the tree.
+    """
+    actor = Actor(kind=ActorKind.SYSTEM, id="configuration")
+    with change(plane, actor, "provision", "installation") as current:
+        reconciler = Reconciler(current, ManagedBy.FILE, Absent.BLOCK)
+        return reconciler.run([_organization(organization) for organization in organizations])
+
+
+def _organization(settings: ProvisionedOrganization) -> DesiredOrganization:
+    return DesiredOrganization(
+        slug=settings.slug,
+        name=settings.name,
+        time_zone=settings.time_zone,
+        keys=_keys(settings.keys),
+        teams=tuple(_team(team) for team in settings.teams),
+        users=tuple(_user(user) for user in settings.users),
+        # Only leaving the file blocks what the file made, so coming back lifts it.
+        blocked=False,
+    )
+
+
+def _team(settings: ProvisionedTeam) -> DesiredTeam:
+    projects = [
+        DesiredProject(slug=project.slug, name=project.name, keys=_keys(project.keys), blocked=False)
+        for project in settings.projects
+    ]
+    return DesiredTeam(
+        slug=settings.slug, name=settings.name, keys=_keys(settings.keys), projects=tuple(projects), blocked=False
+    )
+
+
+def _keys(settings: Sequence[ProvisionedKey]) -> tuple[DesiredKey, ...]:
+    return tuple(
+        DesiredKey(
+            name=key.name,
+            models=key.models,
+            sandbox=False,
+            tags=dict(key.tags),
+            expires_at=key.expires_at,
+            secret=key.secret.reveal(),
+            blocked=False,
+        )
+        for key in settings
+    )
+
+
+def _user(settings: ProvisionedUser) -> DesiredUser:
+    try:
+        roles = tuple(Role(role) for role in settings.roles)
+    except ValueError as error:
+        names = ", ".join(Role)
+        raise ValidationFailedError(f"{settings.email}: a role is one of {names}.", param="roles") from error
+    return DesiredUser(email=settings.email, name=settings.name, roles=roles, blocked=False)

@@ -1,0 +1,109 @@
+"""From rows to the key directory: all of it at the start, and one changed key or scope at a time after that.
+
+Every management change runs in a turn of the `Publisher`, so directories are published in the order of their commits.
+"""
+
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from heapq import merge
+from typing import Any, Final, cast
+
+from msgspec import json
+from sqlalchemy import Connection, Select, select
+
+from headgate.domain.access import ScopeKind
+from headgate.identity.directory import KeyDirectory, KeyEntry, ScopeEntry
+from headgate.storage.engine import Database
+from headgate.storage.tables import scopes, virtual_keys
+
+COMPACT_AT: Final = 8192
+"""The least number of changes after which the directory is packed anew; with many keys it is a sixteenth of them."""
+_BATCH: Final = 10_000
+_Read = tuple[bytes, str, str, str, str, bool, str, int | None, bool, int | None]
+
+
+class Publisher:
+    """Holds the key directory that management changes start from, and hands every new one to the data plane."""
+
+    def __init__(self, keys: KeyDirectory, replace_keys: Callable[[KeyDirectory], None]) -> None:
+        """Start from ``keys``, as `load_directory` read them; ``replace_keys`` is `SnapshotSource.replace_keys`."""
+        self.keys = keys
+        self._replace_keys = replace_keys
+        self._turn = threading.Lock()
+
+    @contextmanager
+    def turn(self) -> Generator[None]:
+        """Wait for one's turn: from before the transaction until after `publish`."""
+        with self._turn:
+            yield
+
+    def publish(self, keys: KeyDirectory) -> None:
+        """Make ``keys`` the directory of every request that starts from now on. Only within one's turn."""
+        if keys is self.keys:
+            return
+        self.keys = keys
+        self._replace_keys(keys)
+        # The change is out already; the thread that made it pays for the packing, no request does.
+        if keys.overlay_size > max(COMPACT_AT, len(keys) // 16):
+            self.keys = keys.compacted()
+            self._replace_keys(self.keys)
+
+
+def load_directory(database: Database) -> KeyDirectory:
+    """Read every scope and every key that is not revoked."""
+    with database.read() as connection:
+        return KeyDirectory.build(_read_keys(connection), _read_scopes(connection))
+
+
+def _read_scopes(connection: Connection) -> Iterator[ScopeEntry]:
+    columns = scopes.c
+    query = select(columns.id, columns.kind, columns.slug, columns.parent_id, columns.blocked)
+    for scope_id, kind, slug, parent_id, blocked in connection.execute(query):
+        yield ScopeEntry(scope_id, ScopeKind(kind), slug, parent_id, blocked)
+
+
+def _read_keys(connection: Connection) -> Iterator[tuple[bytes, KeyEntry]]:
+    """Both digests of every key, sorted: that of its secret, and that of the one before it while its grace lasts."""
+    columns = virtual_keys.c
+    facts = (
+        columns.id,
+        columns.name,
+        columns.scope_id,
+        columns.models,
+        columns.sandbox,
+        columns.tags,
+        columns.expires_at_ms,
+        columns.blocked,
+    )
+    live = columns.revoked_at_ms.is_(None)
+    present = select(columns.digest, *facts, columns.expires_at_ms).where(live).order_by(columns.digest)
+    previous = (
+        select(columns.previous_digest, *facts, columns.grace_until_ms)
+        .where(live, columns.previous_digest.is_not(None))
+        .order_by(columns.previous_digest)
+    )
+    yield from merge(_entries(connection, present), _entries(connection, previous), key=_digest_of)
+
+
+def _digest_of(item: tuple[bytes, KeyEntry]) -> bytes:
+    return item[0]
+
+
+def _entries(connection: Connection, query: Select[*tuple[Any, ...]]) -> Iterator[tuple[bytes, KeyEntry]]:
+    # Most keys share their models and tags with many others: each text is read once.
+    texts: dict[str, Any] = {}
+    for rows in connection.execute(query.execution_options(yield_per=_BATCH)).partitions():
+        if len(texts) > _BATCH:
+            texts.clear()
+        for row in rows:
+            digest, key_id, name, scope_id, models, sandbox, tags, expires_at_ms, blocked, until_ms = cast("_Read", row)
+            if models not in texts:
+                texts[models] = tuple(json.decode(models, type=list[str]))
+            if tags not in texts:
+                texts[tags] = tuple(json.decode(tags, type=dict[str, str]).items())
+            ends = [at_ms for at_ms in (expires_at_ms, until_ms) if at_ms is not None]
+            yield (
+                digest,
+                KeyEntry(key_id, name, scope_id, texts[models], sandbox, texts[tags], min(ends, default=None), blocked),
+            )

@@ -1,0 +1,82 @@
+"""One request and its answer on a client connection: uvicorn's cycle with an answer's head and body in one write.
+
+uvicorn writes the head as soon as it is known; each write is a system call of about 8 µs, a fifth of what a whole
+relayed request costs here. The head therefore waits for the first piece of the body, which follows at once.
+"""
+
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+_BODILESS: Final = frozenset({204, 304})
+
+
+class EdgeCycle(RequestResponseCycle):
+    """Sends what the application says; `receive` is uvicorn's."""
+
+    _head: bytes = b""
+
+    async def send(self, message: Any) -> None:
+        """Take one ASGI message; waits only while the client reads too slowly."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if not self.response_started:
+            self._start(message["status"], message["headers"])
+        else:
+            self._write(message.get("body", b""), more_body=message.get("more_body", False))
+
+    def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        lines = [STATUS_LINE[status]]
+        for name, value in self.default_headers:
+            lines.append(b"%b: %b\r\n" % (name, value))
+        is_closed = False
+        for name, value in headers:
+            if b"\n" in value or b"\r" in value or b"\0" in value:
+                raise ValueError(f"the header {name!r} holds a line break")
+            if name == b"content-length":
+                self.chunked_encoding = False
+                self.expected_content_length = int(value)
+            elif name == b"connection" and value == b"close":
+                self.keep_alive = False
+                is_closed = True
+            lines.append(b"%b: %b\r\n" % (name, value))
+        if not self.keep_alive and not is_closed:
+            lines.append(b"connection: close\r\n")
+        if self.scope["method"] == "HEAD" or status in _BODILESS:
+            self.chunked_encoding = False
+            self.expected_content_length = 0
+        elif self.chunked_encoding is None:
+            self.chunked_encoding = True
+            lines.append(b"transfer-encoding: chunked\r\n")
+        lines.append(b"\r\n")
+        self._head = b"".join(lines)
+
+    def _write(self, body: bytes, *, more_body: bool) -> None:
+        if self.response_complete:
+            raise RuntimeError("the answer is complete already")
+        if self.chunked_encoding:
+            # An empty chunk would end the body (RFC 9112 §7.1).
+            data = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            if not more_body:
+                data += b"0\r\n\r\n"
+        elif self.scope["method"] == "HEAD":
+            data = b""
+        else:
+            self.expected_content_length -= len(body)
+            if self.expected_content_length < 0 or (self.expected_content_length and not more_body):
+                raise RuntimeError("the body's length is not the content-length that was announced")
+            data = body
+        if self._head:
+            data, self._head = self._head + data, b""
+        if data:
+            self.transport.write(data)
+        if not more_body:
+            self.response_complete = True
+            self.message_event.set()
+            if not self.keep_alive:
+                self.transport.close()
+            self.on_response()

@@ -1,0 +1,1 @@
+"""Counting tokens where a provider did not: estimates, marked as such by whoever records them."""

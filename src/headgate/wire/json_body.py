@@ -1,0 +1,359 @@
+"""Reading a caller's JSON request body without trusting it, and without touching what is not ours to read.
+
+The body is decoded one level deep: values stay the caller's bytes (`msgspec.Raw` views), so they can be forwarded byte
+for byte. Whatever the bytes are, the outcome is members or an `InvalidRequestError`, in memory proportional to the
+number of members, which is bounded.
+"""
+
+import codecs
+import re
+from typing import Any, Final, NoReturn, TypeVar, cast
+
+import msgspec
+from msgspec import Raw
+
+from headgate.domain.errors import InvalidRequestError, UnsupportedParameterError
+
+T = TypeVar("T")
+
+MAX_MEMBERS: Final = 1024
+"""Top-level members of a body; OpenAI's chat request knows 37."""
+MAX_MODEL_CHARS: Final = 256
+MAX_END_USER_CHARS: Final = 512
+MAX_TAGS: Final = 16
+MAX_TAG_KEY_CHARS: Final = 64
+MAX_TAG_VALUE_CHARS: Final = 512
+
+_MAX_LONE_SURROGATES: Final = 4096
+_UTF8_PIECE: Final = 1 << 20
+
+# Why refused: these redirect a request, replace its credential or its price, or pretend to be somebody, in gateways
+# that merge body fields into their own call arguments (LiteLLM CVE-2024-6587 and its class). None of them is a field of
+# OpenAI's API description or of a documented OpenAI-compatible vendor, save ``models``: OpenRouter would answer with
+# any model it lists, past the key's allowed models and the price that was looked up.
+_ROUTING_FIELDS: Final = frozenset(
+    {
+        "ad_token",
+        "allowed_model_region",
+        "api_base",
+        "api_key",
+        "api_type",
+        "api_version",
+        "azure_ad_token",
+        "azure_deployment",
+        "azure_endpoint",
+        "azure_scope",
+        "base_url",
+        "bearer_token",
+        "client_id",
+        "client_secret",
+        "configurable_clientside_auth_params",
+        "custom_llm_provider",
+        "default_headers",
+        "default_query",
+        "deployment_id",
+        "endpoint_url",
+        "extra_body",
+        "extra_headers",
+        "extra_query",
+        "fallbacks",
+        "context_window_fallback_dict",
+        "content_policy_fallbacks",
+        "headers",
+        "http_client",
+        "http_proxy",
+        "https_proxy",
+        "input_cost_per_token",
+        "max_retries",
+        "mock_response",
+        "mock_timeout",
+        "mock_tool_calls",
+        "model_info",
+        "model_list",
+        "models",
+        "organization",
+        "output_cost_per_token",
+        "proxies",
+        "proxy_server_request",
+        "router_settings_override",
+        "secret_fields",
+        "ssl_verify",
+        "tenant_id",
+        "timeout",
+        "use_in_pass_through",
+        "user_config",
+    }
+)
+# Requests of these fields alone, nearly all, are seen to be clean in one call. From OpenAI's API description.
+_OPENAI_FIELDS: Final = frozenset(
+    """
+    audio dimensions encoding_format frequency_penalty function_call functions input logit_bias logprobs
+    max_completion_tokens max_tokens messages metadata modalities model moderation n parallel_tool_calls prediction
+    presence_penalty prompt_cache_key prompt_cache_options prompt_cache_retention reasoning_effort response_format
+    safety_identifier seed service_tier stop store stream stream_options temperature tool_choice tools top_logprobs
+    top_p user verbosity web_search_options
+    """.split()  # noqa: SIM905  a block of words reads better than forty lines
+)
+_ROUTING_PREFIXES: Final = ("aws_", "azure_", "litellm_", "vertex_", "user_api_key")
+_ROUTING_TAG_PREFIXES: Final = ("user_api_key", "litellm_")
+
+_MEMBERS: Final = msgspec.json.Decoder(dict[str, Raw])
+_STR: Final = msgspec.json.Decoder(str)
+_NULL: Final = b"null"
+_BOM: Final = b"\xef\xbb\xbf"
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_AT: Final = re.compile(r"^(?P<what>.*) - at (?:`key` in )?`\$(?P<path>[^`]*)`$", re.DOTALL)
+# A ``\uXXXX`` escape of half a surrogate pair; the group before it takes escaped backslashes out of the way.
+_LONE_SURROGATE: Final = re.compile(
+    rb"(?<!\\)((?:\\\\)*)(?:"
+    rb"\\(?=u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2}))"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\(?=u[dD][c-fC-F][0-9a-fA-F]{2}))u"
+)
+
+
+class _Member(str):
+    """Stands for any key while members are counted."""
+
+    __slots__ = ()
+
+
+_ANY_MEMBER: Final = _Member()
+
+
+def read_members(body: bytes) -> dict[str, Raw]:
+    """Return the top-level members of a JSON object: keys decoded, values as the caller's own bytes.
+
+    Of duplicate keys the last one stays, at the place of the first, as every common parser has it.
+
+    Raises:
+        InvalidRequestError: not UTF-8 (RFC 8259 §8.1), not JSON, not an object, nested deeper than the interpreter's
+            stack allows, or more than `MAX_MEMBERS` members.
+    """
+    if not body.isascii():
+        _check_utf8(body)
+    if _has_too_many_members(body, MAX_MEMBERS):
+        raise InvalidRequestError(f"the request body has more than {MAX_MEMBERS} fields")
+    try:
+        return _MEMBERS.decode(body)
+    except msgspec.ValidationError as error:
+        raise InvalidRequestError("the request body must be a JSON object") from error
+    except msgspec.DecodeError as error:
+        members = _read_masked_members(body)
+        if members is None:
+            raise InvalidRequestError(_explain(body, error)) from error
+        return members
+    except RecursionError as error:
+        raise InvalidRequestError("the request body is nested too deeply") from error
+
+
+def _explain(body: bytes, error: Exception) -> str:
+    if not body.strip():
+        return "the request body is empty"
+    if body.startswith(_BOM):
+        return "the request body starts with a byte order mark (RFC 8259 §8.1 forbids it)"
+    return f"the request body is not valid JSON: {error}"
+
+
+def _check_utf8(body: bytes) -> None:
+    decode = codecs.getincrementaldecoder("utf-8")().decode
+    try:
+        for start in range(0, len(body), _UTF8_PIECE):
+            decode(body[start : start + _UTF8_PIECE])
+        decode(b"", True)
+    except UnicodeDecodeError as error:
+        raise InvalidRequestError("the request body is not valid UTF-8") from error
+
+
+class _TooManyMembersError(Exception):
+    """Ends the counting."""
+
+
+def _has_too_many_members(data: bytes, limit: int) -> bool:
+    """Count an object's members without holding them: a million keys would take 200 MB."""
+    # A member needs a colon, so most bodies do not need the second pass.
+    if data.count(b":") <= limit:
+        return False
+    count = 0
+
+    def tally(_kind: type, _key: object) -> _Member:
+        nonlocal count
+        count += 1
+        if count > limit:
+            raise _TooManyMembersError
+        return _ANY_MEMBER
+
+    try:
+        msgspec.json.decode(data, type=dict[_Member, Raw], dec_hook=tally)
+    except _TooManyMembersError:
+        return True
+    except (msgspec.DecodeError, RecursionError):
+        return False  # The pass that keeps the members says what is wrong.
+    return False
+
+
+def mask_lone_surrogates(data: bytes) -> tuple[bytes, bytes] | None:
+    r"""Replace the ``\u`` of escaped lone surrogates by two other bytes; return the new bytes and those two.
+
+    JavaScript's ``JSON.stringify`` writes ``"\ud83d"`` for half an emoji, the grammar of RFC 8259 allows it, vendors
+    accept it, and msgspec does not. The two bytes are a character that occurs nowhere else, so masking can be undone.
+    ``None``: there is none, or far too many.
+    """
+    if len(data) < 6 or b"\\u" not in data:
+        return None
+    for code in range(0xA1, 0xB1):  # A hostile body may hold them all: each is one scan, so a few must do.
+        mark = chr(code).encode()
+        if mark not in data:
+            break
+    else:
+        return None
+    masked, found = _LONE_SURROGATE.subn(rb"\1" + mark, data, _MAX_LONE_SURROGATES + 1)
+    return (masked, mark) if 0 < found <= _MAX_LONE_SURROGATES else None
+
+
+def _read_masked_members(body: bytes) -> dict[str, Raw] | None:
+    masked = mask_lone_surrogates(body)
+    if masked is None:
+        return None
+    data, mark = masked
+    try:
+        members = _MEMBERS.decode(data)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    if any(mark.decode() in key for key in members):
+        return None  # A key that is no text cannot be written back.
+    return {key: Raw(bytes(value).replace(mark, b"\\u")) for key, value in members.items()}
+
+
+def is_null(value: Raw) -> bool:
+    """Say whether a value is JSON's null."""
+    return len(value) == 4 and bytes(value) == _NULL
+
+
+def fail_at(param: str, error: Exception) -> NoReturn:
+    """Raise the `InvalidRequestError` for a msgspec error on a member's value; ``param`` names the exact field."""
+    if isinstance(error, RecursionError):
+        raise InvalidRequestError(f"`{param}` is nested too deeply", param=param) from error
+    found = _AT.match(str(error))
+    if found is None:
+        what = str(error)
+    else:
+        what, param = found["what"], param + found["path"]
+    raise InvalidRequestError(f"`{param}`: {what[:1].lower()}{what[1:]}", param=param) from error
+
+
+def read_value(decoder: "msgspec.json.Decoder[T]", value: Raw, param: str) -> T:
+    """Decode one member's value; raises `InvalidRequestError` naming the exact field."""
+    try:
+        return decoder.decode(value)
+    except (msgspec.DecodeError, RecursionError) as error:
+        fail_at(param, error)
+
+
+def read_text_value(decoder: "msgspec.json.Decoder[T]", value: Raw, param: str) -> T:
+    """Decode like `read_value` a value that holds prompt text, where half a surrogate pair is no error.
+
+    It stands for text whose exact characters do not matter: what is forwarded are the caller's bytes.
+    """
+    try:
+        return decoder.decode(value)
+    except msgspec.ValidationError as error:
+        fail_at(param, error)
+    except (msgspec.DecodeError, RecursionError) as error:
+        masked = mask_lone_surrogates(bytes(value)) if isinstance(error, msgspec.DecodeError) else None
+        if masked is None:
+            fail_at(param, error)
+        return read_value(decoder, Raw(masked[0]), param)
+
+
+def read_any(data: bytes | Raw) -> Any:
+    """Decode trusted-shape JSON into plain values, with lone surrogates as the character U+FFFD.
+
+    Raises:
+        ValueError: not JSON, or a number beyond what Python reads.
+        RecursionError: nested too deeply.
+    """
+    try:
+        return msgspec.json.decode(data)
+    except msgspec.DecodeError:
+        masked = mask_lone_surrogates(bytes(data))
+        if masked is None:
+            raise
+        return msgspec.json.decode(re.sub(masked[1] + rb"[0-9a-fA-F]{4}", rb"\\ufffd", masked[0]))
+
+
+def refuse_routing_fields(members: dict[str, Raw]) -> None:
+    """Refuse fields that would choose where a request goes or whose credential it uses.
+
+    Raises:
+        UnsupportedParameterError: one is present; ``param`` names it.
+    """
+    if _OPENAI_FIELDS.issuperset(members):
+        return
+    for name in members:
+        if name in _ROUTING_FIELDS or name.startswith(_ROUTING_PREFIXES):
+            raise UnsupportedParameterError(
+                f"`{name}` is not accepted in a request body: where a request goes is the gateway's configuration",
+                param=name,
+                reason="routing_field",
+            )
+
+
+def refuse_unclean(text: str, param: str, limit: int) -> None:
+    """Refuse text that is too long or holds control characters: it ends up in records, logs and headers."""
+    if len(text) > limit:
+        raise InvalidRequestError(f"`{param}` is longer than {limit} characters", param=param)
+    if not text.isprintable() and _CONTROL.search(text):
+        raise InvalidRequestError(f"`{param}` contains control characters", param=param)
+
+
+def read_model(members: dict[str, Raw]) -> str:
+    """Return the member ``model``, checked."""
+    value = members.get("model")
+    if value is None:
+        raise InvalidRequestError("`model` is required", param="model")
+    model = read_value(_STR, value, "model")
+    if not model or model.isspace():
+        raise InvalidRequestError("`model` must not be empty", param="model")
+    refuse_unclean(model, "model", MAX_MODEL_CHARS)
+    return model
+
+
+def read_end_user(members: dict[str, Raw]) -> str | None:
+    """Return OpenAI's ``safety_identifier``, else the older ``user``; null and empty count as absent."""
+    end_user = None
+    for name in ("user", "safety_identifier"):
+        value = members.get(name)
+        if value is not None and not is_null(value):
+            text = read_value(_STR, value, name)
+            refuse_unclean(text, name, MAX_END_USER_CHARS)
+            end_user = text or end_user
+    return end_user
+
+
+def read_tags(members: dict[str, Raw]) -> tuple[tuple[str, str], ...]:
+    """Return OpenAI's ``metadata`` as tags: at most `MAX_TAGS` strings under short keys."""
+    value = members.get("metadata")
+    if value is None or is_null(value):
+        return ()
+    if _has_too_many_members(bytes(value), MAX_TAGS):
+        raise InvalidRequestError(f"`metadata` has more than {MAX_TAGS} entries", param="metadata")
+    entries = read_value(_MEMBERS, value, "metadata")
+    for key in entries:
+        if key.startswith(_ROUTING_TAG_PREFIXES):
+            raise UnsupportedParameterError(
+                f"`metadata.{key}` is not accepted: who is asking is decided by the key alone",
+                param=f"metadata.{key}",
+                reason="routing_field",
+            )
+    tags: list[tuple[str, str]] = []
+    for key, raw in entries.items():
+        refuse_unclean(key, "metadata", MAX_TAG_KEY_CHARS)
+        text = read_value(_STR, raw, f"metadata.{key}")
+        refuse_unclean(text, f"metadata.{key}", MAX_TAG_VALUE_CHARS)
+        tags.append((key, text))
+    return tuple(tags)
+
+
+def member_of(value: object, name: str) -> object:
+    """Return a member of a decoded value that may turn out not to be an object."""
+    return cast("dict[str, object]", value).get(name) if isinstance(value, dict) else None
