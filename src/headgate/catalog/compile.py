@@ -24,6 +24,8 @@ from headgate.domain.money import NANO_PER_USD
 
 PACKAGE: Final = "genai-prices"
 OUTPUT: Final = Path(__file__).parent / "data" / "catalog.json"
+CAPABILITIES: Final = Path(__file__).parent / "data" / "capabilities.json"
+"""What the package does not know: maxima of output tokens and modalities, kept by hand with their source."""
 
 Prices = Mapping[str, Decimal | types.TieredPrices]
 
@@ -62,6 +64,17 @@ _NOTE_HOUR: Final = "the price changes by the hour; the dearest is taken"
 _NOTE_KINDS: Final = "billed at the rate of the total: {}"
 
 
+class _Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    max_output_tokens: int
+    input_modalities: tuple[str, ...]
+    output_modalities: tuple[str, ...]
+
+
+class _CapabilityFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    source: str
+    providers: dict[str, dict[str, _Known]]
+
+
 class InexpressibleError(ValueError):
     """A price that integers per token cannot express."""
 
@@ -70,8 +83,11 @@ def compile_catalog(as_of: datetime.date) -> bytes:
     """Return the file's bytes for the prices that hold on ``as_of``; equal inputs give equal bytes."""
     providers: dict[str, Any] = {}
     found: list[Rates] = []
+    known = msgspec.json.decode(CAPABILITIES.read_bytes(), type=_CapabilityFile).providers
     for source in sorted(data.providers, key=lambda provider: provider.id):
-        rows = tuple(_row(source, model, as_of) for model in source.models)
+        rows = _with_capabilities(
+            tuple(_row(source, model, as_of) for model in source.models), known.pop(source.id, {})
+        )
         found.extend(rates_of(rows))
         table = ProviderTable(models=rows, fallback=tuple(source.fallback_model_providers or ()))
         providers[source.id] = _without_nulls(msgspec.to_builtins(table))
@@ -81,6 +97,8 @@ def compile_catalog(as_of: datetime.date) -> bytes:
         "as_of": as_of.isoformat(),
         "ceiling": _without_nulls(msgspec.to_builtins(dearest(found))),
     }
+    if known:
+        raise ValueError(f"{CAPABILITIES.name} names providers that the package does not have: {', '.join(known)}")
     # One model a line: a new version of the package then shows as a readable difference.
     parts = [msgspec.json.encode(head)[:-1] + b',"providers":{']
     for index, (name, table) in enumerate(providers.items()):
@@ -90,6 +108,16 @@ def compile_catalog(as_of: datetime.date) -> bytes:
         parts.append((b"," if outside else b"") + b'"models":[\n' + models + b"\n]}")
     parts.append(b"\n}}\n")
     return b"".join(parts)
+
+
+def _with_capabilities(rows: tuple[ModelRow, ...], known: dict[str, _Known]) -> tuple[ModelRow, ...]:
+    unknown = known.keys() - {row.id for row in rows}
+    if unknown:
+        raise ValueError(f"{CAPABILITIES.name} names models that the package does not have: {', '.join(unknown)}")
+    return tuple(
+        msgspec.structs.replace(row, **msgspec.structs.asdict(known[row.id])) if row.id in known else row
+        for row in rows
+    )
 
 
 def _without_nulls(value: Any) -> Any:

@@ -7,6 +7,7 @@ status. After it, a failure ends the stream with an explicit error event; nothin
 import asyncio
 import time
 from collections.abc import Awaitable
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -200,10 +201,7 @@ class _Try:
         headers = [
             (b"x-request-id", request_id),
             (b"x-headgate-request-id", request_id),
-            (b"x-headgate-model", _header_text(self._prepared.envelope.model)),
-            (b"x-headgate-provider", deployment.provider.encode()),
-            (b"x-headgate-deployment", _header_text(deployment.name)),
-            (b"x-headgate-attempts", b"1"),
+            *_route_headers(self._prepared.envelope.model, deployment.provider, deployment.name),
         ]
         upstream_id = _upstream_request_id(self.answer)
         if upstream_id is not None:
@@ -264,6 +262,17 @@ class _Gate:
             if waiting is not None:
                 await waiting
         await self._reply.end(tail)
+
+
+@lru_cache(maxsize=1024)
+def _route_headers(model: str, provider: str, deployment: str) -> HeaderList:
+    """What is the same for every answer of a route. Nobody changes the list."""
+    return [
+        (b"x-headgate-model", _header_text(model)),
+        (b"x-headgate-provider", provider.encode()),
+        (b"x-headgate-deployment", _header_text(deployment)),
+        (b"x-headgate-attempts", b"1"),
+    ]
 
 
 def _upstream_request_id(answer: UpstreamAnswer | None) -> str | None:

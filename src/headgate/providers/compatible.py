@@ -1,8 +1,7 @@
 """Vendors that speak OpenAI's wire formats, as rows of data: a new one is a row here and nothing else.
 
-Each row says where its facts were read (``source``). A fact a vendor does not document has the careful value: a
-maximum of output tokens is sent under the older name ``max_tokens``, and a usage event is asked for only where the
-vendor documents ``stream_options``. An operator overrides both per provider.
+Each row says where its facts are documented (``source``). Where a vendor's pages leave the name of the output limit
+open, the older ``max_tokens`` is sent, which all of them take; a provider's settings override it.
 """
 
 from typing import Final
@@ -62,7 +61,7 @@ _LARGE_CLOUDS: Final = (
     Vendor(
         kind="anthropic_openai",
         title="Anthropic (OpenAI-compatible endpoint)",
-        source="https://docs.anthropic.com/en/api/openai-sdk",
+        source="https://platform.claude.com/docs/en/cli-sdks-libraries/libraries/openai-sdk",
         base_url="https://api.anthropic.com/v1",
         wire_formats=_CHAT_ONLY,
         max_output_field="max_completion_tokens",
@@ -90,15 +89,6 @@ _LARGE_CLOUDS: Final = (
         include_usage=False,
         price_provider="cloudflare",
         notes="base_url is https://api.cloudflare.com/client/v4/accounts/ACCOUNT/ai/v1.",
-    ),
-    Vendor(
-        kind="github_models",
-        title="GitHub Models",
-        source="https://docs.github.com/en/rest/models/inference",
-        base_url="https://models.github.ai/inference",
-        credential_env=("GITHUB_MODELS_TOKEN",),
-        max_output_field=_OLD,
-        notes="A GitHub token with models:read. Free of charge within limits; no price is published, so set one.",
     ),
 )
 
@@ -142,7 +132,9 @@ _LABS: Final = (
         base_url="https://api.cohere.ai/compatibility/v1",
         credential_env=("COHERE_API_KEY", "CO_API_KEY"),
         max_output_field=_OLD,
+        include_usage=False,
         price_provider="cohere",
+        notes="Refuses stream_options.",
     ),
     Vendor(
         kind="moonshot",
@@ -194,8 +186,9 @@ _LABS: Final = (
         base_url="https://api.minimax.io/v1",
         wire_formats=_CHAT_ONLY,
         credential_env=("MINIMAX_API_KEY",),
-        max_output_field=_OLD,
+        max_output_field="max_completion_tokens",
         price_provider="minimax",
+        notes="max_tokens is deprecated. For mainland China set base_url to https://api.minimaxi.com/v1.",
     ),
     Vendor(
         kind="volcengine",
@@ -215,19 +208,6 @@ _LABS: Final = (
         credential_env=("AI21_API_KEY",),
         max_output_field=_OLD,
         include_usage=False,
-    ),
-    Vendor(
-        kind="perplexity",
-        title="Perplexity Sonar",
-        source="https://docs.perplexity.ai/api-reference/chat-completions-post",
-        base_url="https://api.perplexity.ai",
-        wire_formats=_CHAT_ONLY,
-        credential_env=("PERPLEXITY_API_KEY",),
-        max_output_field=_OLD,
-        include_usage=False,
-        price_provider="perplexity",
-        notes="Sends usage with its streams without being asked. Most models also cost a fee per request, which tokens"
-        " cannot express: they are unpriced until the deployment has a price.",
     ),
     Vendor(
         kind="voyage",
@@ -258,7 +238,7 @@ _HOSTS: Final = (
         kind="together",
         title="Together AI",
         source="https://docs.together.ai/docs/openai-api-compatibility",
-        base_url="https://api.together.xyz/v1",
+        base_url="https://api.together.ai/v1",
         credential_env=("TOGETHER_API_KEY",),
         max_output_field=_OLD,
         include_usage=False,

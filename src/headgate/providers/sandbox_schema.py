@@ -13,8 +13,10 @@ def smallest_instance(schema: object) -> Any:
     Knows type, const, enum, properties, items, minLength, minItems, minimum, anyOf, oneOf, allOf and local ``$ref``;
     anything else is ``null``. What lies deeper than 16 levels or beyond ten thousand values is ``null`` too.
     """
-    root = cast(object, schema)
-    return _Instances(root).build(root, 0) if isinstance(schema, dict) else {}
+    if not isinstance(schema, dict):
+        return {}
+    root = cast(dict[str, Any], schema)
+    return _Instances(root).build(root, 0)
 
 
 class _Instances:

@@ -1,21 +1,16 @@
 """Settings, providers and prices → the route table."""
 
 from collections.abc import Mapping
-from typing import Final
 
 from msgspec.structs import replace
 
 from headgate.catalog.book import PriceBook
 from headgate.catalog.cost import FREE
-from headgate.domain.catalog import Capabilities, Price, Rates
-from headgate.domain.money import NANO_PER_USD
+from headgate.domain.catalog import Capabilities, Price
 from headgate.providers.provider import Provider
+from headgate.providers.sandbox import SANDBOX_PRICE
 from headgate.routing.table import SANDBOX, Alias, Deployment, RouteTable
 from headgate.settings.model import DeploymentSettings, ProviderSettings, Settings
-
-SANDBOX_PRICE: Final = Price(Rates(input=1 * NANO_PER_USD, output=2 * NANO_PER_USD), version="sandbox")
-"""1 and 2 USD per million tokens, so that cost can be seen without a provider."""
-
 
 def build_routes(
     settings: Settings, providers: Mapping[str, Provider], off: Mapping[str, str], prices: PriceBook

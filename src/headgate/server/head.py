@@ -9,17 +9,16 @@ from msgspec import Struct
 from headgate.domain.errors import InvalidApiKeyError, InvalidRequestError
 
 _KEY_HEADERS: Final = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
-_READ: Final = _KEY_HEADERS | {
-    b"x-headgate-api-key",
-    b"content-type",
-    b"content-encoding",
-    b"content-length",
-    b"x-headgate-user",
-    b"x-headgate-session",
-    b"x-claude-code-session-id",
-    b"x-headgate-tags",
-    b"x-headgate-timeout",
-}
+_OWN: Final = frozenset(
+    {
+        b"x-headgate-user",
+        b"x-headgate-session",
+        b"x-claude-code-session-id",
+        b"x-headgate-tags",
+        b"x-headgate-timeout",
+    }
+)
+_READ: Final = _KEY_HEADERS | _OWN | {b"x-headgate-api-key", b"content-type", b"content-encoding", b"content-length"}
 _DURATION: Final = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,3})?)(ms|s|m|h)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _LONGEST_KEY: Final = 512
@@ -50,21 +49,23 @@ def read_head(headers: list[tuple[bytes, bytes]]) -> Head:
     """
     found: dict[bytes, bytes] = {}
     for name, value in headers:
-        if name in _READ:
-            if name in found and found[name] != value:
-                raise InvalidRequestError(f"The header `{name.decode()}` is given twice, with different values.")
-            found[name] = value
+        if name in _READ and found.setdefault(name, value) != value:
+            raise InvalidRequestError(f"The header `{name.decode()}` is given twice, with different values.")
     key = _presented_key(found)
     length = found.get(b"content-length")
-    if len(found) <= 3 and not any(name.startswith(b"x-") for name in found):
-        # The usual head: a key and a body. Nothing of ours to check.
-        return Head(key, found.get(b"content-type"), found.get(b"content-encoding"), int(length) if length else None)
+    content_length = int(length) if length is not None else None
+    if not _OWN.isdisjoint(found):
+        return _with_own_fields(found, key, content_length)
+    return Head(key, found.get(b"content-type"), found.get(b"content-encoding"), content_length)
+
+
+def _with_own_fields(found: dict[bytes, bytes], key: bytes | None, content_length: int | None) -> Head:
     session = found.get(b"x-headgate-session", found.get(b"x-claude-code-session-id"))
     return Head(
         presented_key=key,
         content_type=found.get(b"content-type"),
         content_encoding=found.get(b"content-encoding"),
-        content_length=int(length) if length else None,
+        content_length=content_length,
         end_user=_text(found.get(b"x-headgate-user"), "x-headgate-user"),
         session=_text(session, "x-headgate-session"),
         tags=_tags(found.get(b"x-headgate-tags")),
@@ -78,18 +79,18 @@ def _presented_key(found: dict[bytes, bytes]) -> bytes | None:
     if own is not None:
         return _checked(own)
     presented: bytes | None = None
-    for name in _KEY_HEADERS:
-        value = found.get(name)
-        if value is None:
+    for name, value in found.items():
+        if name not in _KEY_HEADERS:
             continue
+        key = value
         if name == b"authorization":
-            scheme, _, value = value.partition(b" ")
+            scheme, _, key = value.partition(b" ")
             if scheme.lower() != b"bearer":
                 raise InvalidRequestError("The Authorization header is not of the form `Bearer KEY`.")
-        value = value.strip()
-        if presented is not None and presented != value:
+        key = key.strip()
+        if presented is not None and presented != key:
             raise InvalidRequestError("The request carries two different API keys.")
-        presented = value
+        presented = key
     return _checked(presented) if presented is not None else None
 
 

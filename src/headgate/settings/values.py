@@ -29,7 +29,7 @@ _PROVISIONED_SECRET: Final = re.compile(r"[A-Za-z0-9_-]{32,256}")
 _CREDENTIAL: Final = re.compile(r"[\x21-\x7e]*")
 _EMAIL: Final = re.compile(r"[\x21-\x3f\x41-\x7e]{1,64}@[A-Za-z0-9.-]{1,189}")
 _MOMENT: Final = re.compile(
-    r"[0-9]{4}-[0-9][0-9]-[0-9][0-9][Tt ][0-9][0-9]:[0-9][0-9]:[0-9][0-9](?:\.[0-9]{1,6})?(?:[Zz]|[+-][0-9][0-9]:[0-9][0-9])?"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})?"
 )
 _KEY_PREFIX: Final = re.compile(r"[a-z][a-z0-9]{0,14}_")
 _RESERVED_KEY_PREFIXES: Final = ("hga_", "hgp_")

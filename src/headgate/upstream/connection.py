@@ -1,7 +1,7 @@
 """One pooled connection: it owns the socket and the parser, and turns bytes into heads and pieces of bodies.
 
-Everything runs in the event loop's callbacks. Several pieces that one read brings are handed on as one; one timer serves
-all time-outs of a connection's life and is set anew only when it fires.
+Everything runs in the event loop's callbacks. Several pieces that one read brings are handed on as one; one timer
+serves all time-outs of a connection's life and is set anew only when it fires.
 """
 
 import asyncio
@@ -254,11 +254,10 @@ class Connection(asyncio.Protocol):
             return
         # An answer that came before the request was out leaves a connection in a state nobody can tell.
         unsent = self._large_request and transport.get_write_buffer_size() > 0
-        now = self._loop.time()
-        if not self._keep_alive or unsent or now >= self._retire_at:
+        if not self._keep_alive or unsent:
             self.close()
             return
-        self._idle_until = min(now + self._idle_expiry_s, self._retire_at)
+        self._idle_until = min(self._loop.time() + self._idle_expiry_s, self._retire_at)
         self._watch(self._idle_until)
         self._on_idle(self)
 

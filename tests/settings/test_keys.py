@@ -1,0 +1,50 @@
+"""The table of keys against the Structs that hold their values."""
+
+import msgspec
+import pytest
+
+from headgate.domain.catalog import Rates
+from headgate.settings import model
+from headgate.settings.keys import KEYS
+
+STRUCTS: dict[str, type[msgspec.Struct]] = {
+    "": model.Settings,
+    "server": model.ServerSettings,
+    "server.tls": model.TlsSettings,
+    "timeouts": model.TimeoutSettings,
+    "storage": model.StorageSettings,
+    "providers.*": model.ProviderSettings,
+    "providers.*.tls": model.UpstreamTlsSettings,
+    "providers.*.timeouts": model.TimeoutSettings,
+    "models[]": model.ModelSettings,
+    "models[].deployments[]": model.DeploymentSettings,
+    "models[].deployments[].price": Rates,
+    "models[].deployments[].price.tiers[]": Rates,
+    "prices": model.PriceSettings,
+    "keys": model.KeySettings,
+    "organizations[]": model.ProvisionedOrganization,
+    "organizations[].keys[]": model.ProvisionedKey,
+    "organizations[].teams[]": model.ProvisionedTeam,
+    "organizations[].teams[].projects[]": model.ProvisionedProject,
+    "organizations[].users[]": model.ProvisionedUser,
+}
+# Fields that no key of the same name sets: the name of a provider is its key, ``price: free`` sets price_free.
+DERIVED = {"": {"data_dir"}, "providers.*": {"name", "price_free"}, "models[].deployments[]": {"price_free"}}
+# Keys without a field of the same name.
+WRITTEN = {
+    "providers.*": {"price"},
+    "models[].deployments[].price": {"tiers"},
+    "models[].deployments[].price.tiers[]": {"above_input_tokens"},
+}
+
+
+def test_every_block_has_its_struct() -> None:
+    assert STRUCTS.keys() == KEYS.keys()
+
+
+@pytest.mark.parametrize("block", KEYS)
+def test_keys_and_fields_are_the_same_words(block: str) -> None:
+    keys = {key.removesuffix("_per_mtok") for key in KEYS[block]}
+    fields = {field.name for field in msgspec.structs.fields(STRUCTS[block])}
+
+    assert keys - WRITTEN.get(block, set()) == fields - DERIVED.get(block, set())

@@ -1,0 +1,126 @@
+"""The organizations of the file."""
+
+from collections.abc import Callable
+
+import pytest
+
+from headgate.settings.model import (
+    ProvisionedKey,
+    ProvisionedOrganization,
+    ProvisionedProject,
+    ProvisionedTeam,
+    ProvisionedUser,
+    Secret,
+    Settings,
+)
+
+Read = Callable[[str], Settings]
+Fail = Callable[[str], str]
+
+SECRETS = tuple(letter * 32 for letter in "abc")
+
+
+def test_a_whole_organization_is_read(read: Read) -> None:
+    settings = read(f"""
+        organizations:
+          - slug: acme
+            name: Acme, Inc.
+            time_zone: Europe/Berlin
+            keys:
+              - name: shared
+                models: [gpt-4o, "claude-*"]
+                secret: {SECRETS[0]}
+                tags: {{cost-center: 4711}}
+                expires_at: 2027-01-31T00:00:00Z
+            teams:
+              - slug: ml
+                keys: [{{name: prod, models: ["*"], secret: {SECRETS[1]}}}]
+                projects:
+                  - slug: search
+                    name: Search
+                    keys: [{{name: prod, models: ["*"], secret: {SECRETS[2]}}}]
+            users:
+              - {{email: Ada@Example.com, name: Ada, roles: [admin, admin, analyst]}}
+              - {{email: bob@example.com}}
+        """)
+
+    assert settings.organizations == (
+        ProvisionedOrganization(
+            slug="acme",
+            name="Acme, Inc.",
+            time_zone="Europe/Berlin",
+            keys=(
+                ProvisionedKey(
+                    name="shared",
+                    models=("gpt-4o", "claude-*"),
+                    secret=Secret(SECRETS[0]),
+                    tags=(("cost-center", "4711"),),
+                    expires_at="2027-01-31T00:00:00Z",
+                ),
+            ),
+            teams=(
+                ProvisionedTeam(
+                    slug="ml",
+                    name="ml",
+                    keys=(ProvisionedKey(name="prod", models=("*",), secret=Secret(SECRETS[1])),),
+                    projects=(
+                        ProvisionedProject(
+                            slug="search",
+                            name="Search",
+                            keys=(ProvisionedKey(name="prod", models=("*",), secret=Secret(SECRETS[2])),),
+                        ),
+                    ),
+                ),
+            ),
+            users=(
+                ProvisionedUser(email="ada@example.com", name="Ada", roles=("admin", "analyst")),
+                ProvisionedUser(email="bob@example.com", name="bob@example.com"),
+            ),
+        ),
+    )
+
+
+def key(secret: str = SECRETS[0], name: str = "k", models: str = '["*"]', more: str = "") -> str:
+    return f"{{name: {name}, models: {models}, secret: {secret}{more}}}"
+
+
+@pytest.mark.parametrize(
+    ("organization", "words"),
+    [
+        ("{name: Acme}", '1: organizations[0]: the key "slug" is missing'),
+        ("{slug: Acme}", "1: organizations[0].slug: expected 1 to 63 of a-z"),
+        ("{slug: acme, time_zone: Berlin}", "1: organizations[0].time_zone: is not in the time zone database"),
+        ("{slug: acme, budgets: []}", "1: organizations[0].budgets: unknown key"),
+        ("{slug: acme, teams: [{slug: a}, {slug: a}]}",
+         '1: organizations[0].teams[1]: the slug "a" is given twice; it first stands on line 1'),
+        ("{slug: acme, teams: [{slug: a, projects: [{slug: p}, {slug: p}]}]}",
+         '1: organizations[0].teams[0].projects[1]: the slug "p" is given twice'),
+        (f"{{slug: acme, keys: [{key()}, {key(SECRETS[1])}]}}", '1: organizations[0].keys[1]: the key name "k"'),
+        (f"{{slug: acme, keys: [{key()}, {key(name='l')}]}}",
+         "1: organizations[0].keys[1].secret: is the same secret as on line 1"),
+        (f"{{slug: acme, keys: [{key('short')}]}}", "1: organizations[0].keys[0].secret: expected 32 to 256 of A-Z"),
+        ("{slug: acme, keys: [{name: k, models: ['*']}]}", '1: organizations[0].keys[0]: the key "secret" is missing'),
+        (f"{{slug: acme, keys: [{key(models='[]')}]}}", "1: organizations[0].keys[0].models: an empty list allows no"),
+        (f"{{slug: acme, keys: [{key(models='gpt')}]}}", "1: organizations[0].keys[0].models: expected a list"),
+        (f"{{slug: acme, keys: [{key(more=', expires_at: 2027-01-31')}]}}",
+         "1: organizations[0].keys[0].expires_at: expected a point in time"),
+        (f"{{slug: acme, keys: [{key(more=', rate_limits: {tpm: 1}')}]}}",
+         "1: organizations[0].keys[0].rate_limits: unknown key"),
+        (f"{{slug: acme, keys: [{key(more=', tags: {a: [b]}')}]}}", "1: organizations[0].keys[0].tags.a: expected"),
+        ("{slug: acme, users: [{email: ada}]}", "1: organizations[0].users[0].email: expected an e-mail address"),
+        ("{slug: acme, users: [{email: a@b}, {email: A@B}]}", '1: organizations[0].users[1]: the address "a@b"'),
+        ("{slug: acme, users: [{email: a@b, roles: [adminn]}]}",
+         '1: organizations[0].users[0].roles[0]: expected "owner" or "admin"'),
+    ],
+)  # fmt: skip
+def test_an_organization_fails_at_its_line(fail: Fail, organization: str, words: str) -> None:
+    answer = fail(f"organizations: [{organization}]")
+
+    assert answer.startswith(words)
+    assert "aaaa" not in answer
+
+
+def test_the_same_name_may_stand_in_two_teams(read: Read) -> None:
+    teams = ", ".join(f"{{slug: {slug}, keys: [{key(secret)}]}}" for slug, secret in zip("ab", SECRETS, strict=False))
+
+    assert len(read(f"organizations: [{{slug: acme, teams: [{teams}]}}]").organizations[0].teams) == 2
