@@ -47,7 +47,16 @@ def cost_of(price: Price, usage: TokenUsage) -> int:
     Raises:
         UnpricedUsageError: audio tokens were used and the price has no audio rate.
     """
-    rates = rates_for(price, usage.input_tokens)
+    rates = price.rates if not price.tiers else rates_for(price, usage.input_tokens)
+    if (
+        usage.cached_input_tokens <= 0
+        and usage.cache_write_tokens <= 0
+        and usage.input_audio_tokens <= 0
+        and usage.output_audio_tokens <= 0
+    ):
+        return price_tokens(max(usage.input_tokens, 0), rates.input) + price_tokens(
+            max(usage.output_tokens, 0), rates.output
+        )
     plain_input = max(usage.input_tokens, 0)
     cost = 0
     audio = _part(usage.input_audio_tokens, plain_input)

@@ -25,14 +25,14 @@ A slash leads into an object of which the hub models the rest, as in a JSON Poin
 # --- Parts of a message -------------------------------------------------------------------------------------------
 
 
-class CacheHint(Struct, frozen=True):
+class CacheHint(Struct, frozen=True, omit_defaults=True):
     """A breakpoint: the provider may keep the prefix up to and including this part (Anthropic's ``cache_control``)."""
 
     ttl_s: int | None = None
     """Seconds to keep it; ``None`` is the provider's default."""
 
 
-class InlineData(Struct, frozen=True, tag="inline"):
+class InlineData(Struct, frozen=True, omit_defaults=True, tag="inline"):
     """Media inside the request."""
 
     data: str
@@ -40,13 +40,13 @@ class InlineData(Struct, frozen=True, tag="inline"):
     media_type: str | None = None
 
 
-class UrlSource(Struct, frozen=True, tag="url"):
+class UrlSource(Struct, frozen=True, omit_defaults=True, tag="url"):
     """Media that the provider fetches. The gateway never does."""
 
     url: str
 
 
-class FileIdSource(Struct, frozen=True, tag="file_id"):
+class FileIdSource(Struct, frozen=True, omit_defaults=True, tag="file_id"):
     """Media that was uploaded to the provider before."""
 
     file_id: str
@@ -55,7 +55,7 @@ class FileIdSource(Struct, frozen=True, tag="file_id"):
 Source = InlineData | UrlSource | FileIdSource
 
 
-class TextPart(Struct, frozen=True, tag="text"):
+class TextPart(Struct, frozen=True, omit_defaults=True, tag="text"):
     """Plain text."""
 
     text: str
@@ -63,7 +63,7 @@ class TextPart(Struct, frozen=True, tag="text"):
     extras: Extras = {}
 
 
-class ImagePart(Struct, frozen=True, tag="image"):
+class ImagePart(Struct, frozen=True, omit_defaults=True, tag="image"):
     """An image to look at, or one that was made."""
 
     source: Source
@@ -73,7 +73,7 @@ class ImagePart(Struct, frozen=True, tag="image"):
     extras: Extras = {}
 
 
-class AudioPart(Struct, frozen=True, tag="audio"):
+class AudioPart(Struct, frozen=True, omit_defaults=True, tag="audio"):
     """Sound to listen to, or an answer that was spoken."""
 
     source: Source | None
@@ -89,7 +89,7 @@ class AudioPart(Struct, frozen=True, tag="audio"):
     extras: Extras = {}
 
 
-class FilePart(Struct, frozen=True, tag="file"):
+class FilePart(Struct, frozen=True, omit_defaults=True, tag="file"):
     """A document to read, such as a PDF."""
 
     source: Source
@@ -98,7 +98,7 @@ class FilePart(Struct, frozen=True, tag="file"):
     extras: Extras = {}
 
 
-class ThinkingPart(Struct, frozen=True, tag="thinking"):
+class ThinkingPart(Struct, frozen=True, omit_defaults=True, tag="thinking"):
     """Reasoning that was shown."""
 
     text: str
@@ -107,20 +107,20 @@ class ThinkingPart(Struct, frozen=True, tag="thinking"):
     extras: Extras = {}
 
 
-class RedactedThinkingPart(Struct, frozen=True, tag="redacted_thinking"):
+class RedactedThinkingPart(Struct, frozen=True, omit_defaults=True, tag="redacted_thinking"):
     """Reasoning that only its provider can read."""
 
     data: str
 
 
-class RefusalPart(Struct, frozen=True, tag="refusal"):
+class RefusalPart(Struct, frozen=True, omit_defaults=True, tag="refusal"):
     """The model's words for not doing what was asked."""
 
     text: str
     extras: Extras = {}
 
 
-class ToolCallPart(Struct, frozen=True, tag="tool_call"):
+class ToolCallPart(Struct, frozen=True, omit_defaults=True, tag="tool_call"):
     """The model asks for a tool to be run."""
 
     call_id: str
@@ -133,7 +133,7 @@ class ToolCallPart(Struct, frozen=True, tag="tool_call"):
     extras: Extras = {}
 
 
-class OpaquePart(Struct, frozen=True, tag="opaque"):
+class OpaquePart(Struct, frozen=True, omit_defaults=True, tag="opaque"):
     """A part of a kind that the hub does not model; only its own dialect can carry it on."""
 
     kind: str
@@ -143,7 +143,7 @@ class OpaquePart(Struct, frozen=True, tag="opaque"):
 ResultContent = TextPart | ImagePart | AudioPart | FilePart | RefusalPart | OpaquePart
 
 
-class ToolResultPart(Struct, frozen=True, tag="tool_result"):
+class ToolResultPart(Struct, frozen=True, omit_defaults=True, tag="tool_result"):
     """What a tool gave back."""
 
     call_id: str
@@ -180,7 +180,7 @@ class Role(StrEnum):
     """Holds `ToolResultPart` alone."""
 
 
-class Message(Struct, frozen=True):
+class Message(Struct, frozen=True, omit_defaults=True):
     """One turn."""
 
     role: Role
@@ -193,7 +193,7 @@ class Message(Struct, frozen=True):
 # --- Request ------------------------------------------------------------------------------------------------------
 
 
-class FunctionTool(Struct, frozen=True, tag="function"):
+class FunctionTool(Struct, frozen=True, omit_defaults=True, tag="function"):
     """A tool with JSON arguments."""
 
     name: str
@@ -205,7 +205,7 @@ class FunctionTool(Struct, frozen=True, tag="function"):
     extras: Extras = {}
 
 
-class CustomTool(Struct, frozen=True, tag="custom"):
+class CustomTool(Struct, frozen=True, omit_defaults=True, tag="custom"):
     """A tool that takes free text."""
 
     name: str
@@ -215,7 +215,7 @@ class CustomTool(Struct, frozen=True, tag="custom"):
     extras: Extras = {}
 
 
-class OpaqueTool(Struct, frozen=True, tag="opaque"):
+class OpaqueTool(Struct, frozen=True, omit_defaults=True, tag="opaque"):
     """A tool that the provider runs itself (search, code); only its own dialect can carry it on."""
 
     kind: str
@@ -233,20 +233,20 @@ class ToolChoiceMode(StrEnum):
     REQUIRED = "required"
 
 
-class AnyToolChoice(Struct, frozen=True, tag="mode"):
+class AnyToolChoice(Struct, frozen=True, omit_defaults=True, tag="mode"):
     """No tool is singled out."""
 
     mode: ToolChoiceMode
 
 
-class NamedToolChoice(Struct, frozen=True, tag="named"):
+class NamedToolChoice(Struct, frozen=True, omit_defaults=True, tag="named"):
     """This tool must be called."""
 
     name: str
     custom: bool = False
 
 
-class AllowedToolsChoice(Struct, frozen=True, tag="allowed"):
+class AllowedToolsChoice(Struct, frozen=True, omit_defaults=True, tag="allowed"):
     """Only these of the tools may be called."""
 
     mode: ToolChoiceMode
@@ -257,15 +257,15 @@ class AllowedToolsChoice(Struct, frozen=True, tag="allowed"):
 ToolChoice = AnyToolChoice | NamedToolChoice | AllowedToolsChoice
 
 
-class TextFormat(Struct, frozen=True, tag="text"):
+class TextFormat(Struct, frozen=True, omit_defaults=True, tag="text"):
     """Free text, asked for expressly."""
 
 
-class JsonObjectFormat(Struct, frozen=True, tag="json_object"):
+class JsonObjectFormat(Struct, frozen=True, omit_defaults=True, tag="json_object"):
     """Any JSON object."""
 
 
-class JsonSchemaFormat(Struct, frozen=True, tag="json_schema"):
+class JsonSchemaFormat(Struct, frozen=True, omit_defaults=True, tag="json_schema"):
     """JSON that follows a schema."""
 
     name: str | None = None
@@ -277,7 +277,7 @@ class JsonSchemaFormat(Struct, frozen=True, tag="json_schema"):
 AnswerFormat = TextFormat | JsonObjectFormat | JsonSchemaFormat
 
 
-class Sampling(Struct, frozen=True):
+class Sampling(Struct, frozen=True, omit_defaults=True):
     """How the next token is drawn. ``None`` leaves it to the provider."""
 
     temperature: float | None = None
@@ -290,7 +290,7 @@ class Sampling(Struct, frozen=True):
     """Token id → bias."""
 
 
-class Reasoning(Struct, frozen=True):
+class Reasoning(Struct, frozen=True, omit_defaults=True):
     """How much to think before answering."""
 
     effort: str | None = None
@@ -299,7 +299,7 @@ class Reasoning(Struct, frozen=True):
     """At most this many tokens of thinking."""
 
 
-class AudioOutput(Struct, frozen=True):
+class AudioOutput(Struct, frozen=True, omit_defaults=True):
     """How to speak the answer."""
 
     format: str
@@ -308,7 +308,7 @@ class AudioOutput(Struct, frozen=True):
     """A voice of the caller's own, instead of ``voice``."""
 
 
-class ChatRequest(Struct, frozen=True):
+class ChatRequest(Struct, frozen=True, omit_defaults=True):
     """A request for a chat answer."""
 
     dialect: str
@@ -359,7 +359,7 @@ class StopReason(StrEnum):
     """A reason of the dialect's own: ``native_stop`` says which."""
 
 
-class Choice(Struct, frozen=True):
+class Choice(Struct, frozen=True, omit_defaults=True):
     """One answer."""
 
     index: int
@@ -371,7 +371,7 @@ class Choice(Struct, frozen=True):
     extras: Extras = {}
 
 
-class ChatResponse(Struct, frozen=True):
+class ChatResponse(Struct, frozen=True, omit_defaults=True):
     """A whole answer."""
 
     dialect: str
@@ -390,7 +390,7 @@ class ChatResponse(Struct, frozen=True):
 # --- Stream -------------------------------------------------------------------------------------------------------
 
 
-class StreamStart(Struct, frozen=True, tag="start"):
+class StreamStart(Struct, frozen=True, omit_defaults=True, tag="start"):
     """The first event of a stream."""
 
     dialect: str
@@ -401,7 +401,7 @@ class StreamStart(Struct, frozen=True, tag="start"):
     extras: Extras = {}
 
 
-class TextDelta(Struct, frozen=True, tag="text_delta"):
+class TextDelta(Struct, frozen=True, omit_defaults=True, tag="text_delta"):
     """More text. ``choice`` is the answer's index, ``part`` the running number of the part inside it."""
 
     choice: int
@@ -409,7 +409,7 @@ class TextDelta(Struct, frozen=True, tag="text_delta"):
     text: str
 
 
-class ThinkingDelta(Struct, frozen=True, tag="thinking_delta"):
+class ThinkingDelta(Struct, frozen=True, omit_defaults=True, tag="thinking_delta"):
     """More shown reasoning."""
 
     choice: int
@@ -417,7 +417,7 @@ class ThinkingDelta(Struct, frozen=True, tag="thinking_delta"):
     text: str
 
 
-class SignatureDelta(Struct, frozen=True, tag="signature_delta"):
+class SignatureDelta(Struct, frozen=True, omit_defaults=True, tag="signature_delta"):
     """The signature of the reasoning in this part."""
 
     choice: int
@@ -425,7 +425,7 @@ class SignatureDelta(Struct, frozen=True, tag="signature_delta"):
     signature: str
 
 
-class RedactedThinking(Struct, frozen=True, tag="redacted_thinking"):
+class RedactedThinking(Struct, frozen=True, omit_defaults=True, tag="redacted_thinking"):
     """A whole part of reasoning that only its provider can read."""
 
     choice: int
@@ -433,7 +433,7 @@ class RedactedThinking(Struct, frozen=True, tag="redacted_thinking"):
     data: str
 
 
-class RefusalDelta(Struct, frozen=True, tag="refusal_delta"):
+class RefusalDelta(Struct, frozen=True, omit_defaults=True, tag="refusal_delta"):
     """More of a refusal."""
 
     choice: int
@@ -441,7 +441,7 @@ class RefusalDelta(Struct, frozen=True, tag="refusal_delta"):
     text: str
 
 
-class ToolCallStart(Struct, frozen=True, tag="tool_call_start"):
+class ToolCallStart(Struct, frozen=True, omit_defaults=True, tag="tool_call_start"):
     """A tool call begins."""
 
     choice: int
@@ -452,7 +452,7 @@ class ToolCallStart(Struct, frozen=True, tag="tool_call_start"):
     extras: Extras = {}
 
 
-class ToolCallDelta(Struct, frozen=True, tag="tool_call_delta"):
+class ToolCallDelta(Struct, frozen=True, omit_defaults=True, tag="tool_call_delta"):
     """More of a tool call's arguments."""
 
     choice: int
@@ -461,7 +461,7 @@ class ToolCallDelta(Struct, frozen=True, tag="tool_call_delta"):
     extras: Extras = {}
 
 
-class AudioDelta(Struct, frozen=True, tag="audio_delta"):
+class AudioDelta(Struct, frozen=True, omit_defaults=True, tag="audio_delta"):
     """More of a spoken answer: any of sound (base 64), transcript, name and end of life."""
 
     choice: int
@@ -472,28 +472,28 @@ class AudioDelta(Struct, frozen=True, tag="audio_delta"):
     expires_at_s: int | None = None
 
 
-class LogprobsDelta(Struct, frozen=True, tag="logprobs"):
+class LogprobsDelta(Struct, frozen=True, omit_defaults=True, tag="logprobs"):
     """Probabilities of the tokens just sent, in the source dialect's shape."""
 
     choice: int
     logprobs: Raw
 
 
-class ExtrasDelta(Struct, frozen=True, tag="extras"):
+class ExtrasDelta(Struct, frozen=True, omit_defaults=True, tag="extras"):
     """Members of an event that the hub does not model; ``choice`` is ``None`` for those of the event itself."""
 
     choice: int | None
     extras: Extras
 
 
-class PartEnd(Struct, frozen=True, tag="part_end"):
+class PartEnd(Struct, frozen=True, omit_defaults=True, tag="part_end"):
     """Nothing more comes for this part."""
 
     choice: int
     part: int
 
 
-class Stop(Struct, frozen=True, tag="stop"):
+class Stop(Struct, frozen=True, omit_defaults=True, tag="stop"):
     """A choice is complete."""
 
     choice: int
@@ -501,7 +501,7 @@ class Stop(Struct, frozen=True, tag="stop"):
     native_stop: str | None = None
 
 
-class UsageReport(Struct, frozen=True, tag="usage"):
+class UsageReport(Struct, frozen=True, omit_defaults=True, tag="usage"):
     """What was used so far; the last one counts."""
 
     usage: TokenUsage
@@ -509,7 +509,7 @@ class UsageReport(Struct, frozen=True, tag="usage"):
     """As `ChatResponse.usage_extras`."""
 
 
-class StreamFault(Struct, frozen=True, tag="fault"):
+class StreamFault(Struct, frozen=True, omit_defaults=True, tag="fault"):
     """The provider broke the stream off with an error; nothing follows."""
 
     message: str
@@ -519,7 +519,7 @@ class StreamFault(Struct, frozen=True, tag="fault"):
     param: str | None = None
 
 
-class StreamEnd(Struct, frozen=True, tag="end"):
+class StreamEnd(Struct, frozen=True, omit_defaults=True, tag="end"):
     """The stream is complete."""
 
 

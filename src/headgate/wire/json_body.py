@@ -104,8 +104,9 @@ _BOM: Final = b"\xef\xbb\xbf"
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _AT: Final = re.compile(r"^(?P<what>.*) - at (?:`key` in )?`\$(?P<path>[^`]*)`$", re.DOTALL)
 # A ``\uXXXX`` escape of half a surrogate pair; the group before it takes escaped backslashes out of the way.
+# It is possessive, because remembering where to backtrack to would take 70 bytes for each of them.
 _LONE_SURROGATE: Final = re.compile(
-    rb"(?<!\\)((?:\\\\)*)(?:"
+    rb"(?<!\\)((?:\\\\)*+)(?:"
     rb"\\(?=u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2}))"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\(?=u[dD][c-fC-F][0-9a-fA-F]{2}))u"
 )
@@ -123,27 +124,43 @@ _ANY_MEMBER: Final = _Member()
 def read_members(body: bytes) -> dict[str, Raw]:
     """Return the top-level members of a JSON object: keys decoded, values as the caller's own bytes.
 
-    Of duplicate keys the last one stays, at the place of the first, as every common parser has it.
-
     Raises:
         InvalidRequestError: not UTF-8 (RFC 8259 §8.1), not JSON, not an object, nested deeper than the interpreter's
-            stack allows, or more than `MAX_MEMBERS` members.
+            stack allows, more than `MAX_MEMBERS` members, or one key twice: parsers differ in which of them counts
+            (RFC 8259 §4), so what is checked here need not be what the provider acts on.
     """
     if not body.isascii():
         _check_utf8(body)
     if _has_too_many_members(body, MAX_MEMBERS):
         raise InvalidRequestError(f"the request body has more than {MAX_MEMBERS} fields")
     try:
-        return _MEMBERS.decode(body)
+        members = _MEMBERS.decode(body)
     except msgspec.ValidationError as error:
         raise InvalidRequestError("the request body must be a JSON object") from error
     except msgspec.DecodeError as error:
-        members = _read_masked_members(body)
-        if members is None:
+        masked = _read_masked_members(body)
+        if masked is None:
             raise InvalidRequestError(_explain(body, error)) from error
-        return members
+        members = masked
     except RecursionError as error:
         raise InvalidRequestError("the request body is nested too deeply") from error
+    if _may_hide_a_member(body, members) and _count_members(body, MAX_MEMBERS) != len(members):
+        raise InvalidRequestError("the request body has the same field twice")
+    return members
+
+
+_SHORTEST_MEMBER: Final = len(b',"":0')
+
+
+def _may_hide_a_member(body: bytes, members: dict[str, Raw]) -> bool:
+    """Whether the body is longer than its members by enough for one more: blanks do that, and so do duplicate keys.
+
+    Compact JSON, as SDKs send it, is thus seen to be clean without a second pass.
+    """
+    count = len(members)
+    # Two quotes and a colon a member, a comma between two, two braces around all.
+    seen = sum(map(len, members)) + sum(map(len, members.values())) + 4 * count + 1
+    return len(body) - seen >= _SHORTEST_MEMBER
 
 
 def _explain(body: bytes, error: Exception) -> str:
@@ -169,10 +186,15 @@ class _TooManyMembersError(Exception):
 
 
 def _has_too_many_members(data: bytes, limit: int) -> bool:
-    """Count an object's members without holding them: a million keys would take 200 MB."""
     # A member needs a colon, so most bodies do not need the second pass.
-    if data.count(b":") <= limit:
-        return False
+    return data.count(b":") > limit and _count_members(data, limit) > limit
+
+
+def _count_members(data: bytes, limit: int) -> int:
+    """Count an object's members up to one more than ``limit``, duplicates too, without holding them.
+
+    A million keys would take 200 MB. What is no object counts as having none: the pass that keeps the members says why.
+    """
     count = 0
 
     def tally(_kind: type, _key: object) -> _Member:
@@ -185,10 +207,11 @@ def _has_too_many_members(data: bytes, limit: int) -> bool:
     try:
         msgspec.json.decode(data, type=dict[_Member, Raw], dec_hook=tally)
     except _TooManyMembersError:
-        return True
+        return count
     except (msgspec.DecodeError, RecursionError):
-        return False  # The pass that keeps the members says what is wrong.
-    return False
+        masked = mask_lone_surrogates(data)
+        return 0 if masked is None or masked[0] == data else _count_members(masked[0], limit)
+    return count
 
 
 def mask_lone_surrogates(data: bytes) -> tuple[bytes, bytes] | None:
@@ -221,7 +244,14 @@ def _read_masked_members(body: bytes) -> dict[str, Raw] | None:
         return None
     if any(mark.decode() in key for key in members):
         return None  # A key that is no text cannot be written back.
-    return {key: Raw(bytes(value).replace(mark, b"\\u")) for key, value in members.items()}
+    return {key: _unmask(value, mark) for key, value in members.items()}
+
+
+def _unmask(value: Raw, mark: bytes) -> Raw:
+    text, at = bytearray(value), -1  # Changed in place: a copy of a full body is what the memory has room for.
+    while (at := text.find(mark, at + 1)) >= 0:
+        text[at : at + 2] = b"\\u"
+    return Raw(text)
 
 
 def is_null(value: Raw) -> bool:
@@ -291,6 +321,7 @@ def refuse_routing_fields(members: dict[str, Raw]) -> None:
         return
     for name in members:
         if name in _ROUTING_FIELDS or name.startswith(_ROUTING_PREFIXES):
+            name = name[:MAX_TAG_KEY_CHARS]  # noqa: PLW2901  only the start of a long one is repeated
             raise UnsupportedParameterError(
                 f"`{name}` is not accepted in a request body: where a request goes is the gateway's configuration",
                 param=name,
@@ -339,6 +370,7 @@ def read_tags(members: dict[str, Raw]) -> tuple[tuple[str, str], ...]:
         raise InvalidRequestError(f"`metadata` has more than {MAX_TAGS} entries", param="metadata")
     entries = read_value(_MEMBERS, value, "metadata")
     for key in entries:
+        refuse_unclean(key, "metadata", MAX_TAG_KEY_CHARS)
         if key.startswith(_ROUTING_TAG_PREFIXES):
             raise UnsupportedParameterError(
                 f"`metadata.{key}` is not accepted: who is asking is decided by the key alone",
@@ -347,7 +379,6 @@ def read_tags(members: dict[str, Raw]) -> tuple[tuple[str, str], ...]:
             )
     tags: list[tuple[str, str]] = []
     for key, raw in entries.items():
-        refuse_unclean(key, "metadata", MAX_TAG_KEY_CHARS)
         text = read_value(_STR, raw, f"metadata.{key}")
         refuse_unclean(text, f"metadata.{key}", MAX_TAG_VALUE_CHARS)
         tags.append((key, text))

@@ -98,10 +98,10 @@ class Members:
 
     def rest(self) -> Extras:
         """Return what nobody took, members of opened objects under ``outer/inner``."""
-        rest = {key.replace("~", "~0").replace("/", "~1"): value for key, value in self._left.items()}
+        rest = {_escape(key): value for key, value in self._left.items()}
         for name, child in self._children.items():
-            for key, value in child.rest().items():
-                rest[f"{name}/{key}"] = value
+            for pointer, value in child.rest().items():
+                rest[f"{_escape(name)}/{pointer}"] = value
         return rest
 
     def _take_as(self, name: str, decoder: "msgspec.json.Decoder[T]") -> T | None:
@@ -110,6 +110,10 @@ class Members:
 
     def _require(self, name: str) -> NoReturn:
         raise InvalidRequestError(f"`{self.at(name)}` is required", param=self.at(name))
+
+
+def _escape(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")
 
 
 def add_extras(target: dict[str, object], extras: Extras) -> None:

@@ -13,7 +13,7 @@ from headgate.domain.usage import TokenUsage
 from headgate.wire.format import MalformedAnswerError, Metered, UpstreamFault
 from headgate.wire.json_body import member_of, read_any
 from headgate.wire.openai_errors import read_fault
-from headgate.wire.openai_usage import read_usage
+from headgate.wire.openai_usage import PlainUsage, read_plain_usage, read_usage
 from headgate.wire.sse import MAX_EVENT_BYTES, SseDecoder, SseEvent
 
 DONE: Final = b"[DONE]"
@@ -51,6 +51,22 @@ class _Answer(Struct, frozen=True, gc=False):
 
 
 _ANSWER: Final = msgspec.json.Decoder(_Answer)
+
+
+class _PlainChoice(Struct, frozen=True, gc=False):
+    finish_reason: str | None = None
+    error: Any = None
+
+
+class _PlainAnswer(Struct, frozen=True, gc=False):
+    """A whole answer as OpenAI sends it: what usage reports need not be decoded for counting."""
+
+    choices: list[_PlainChoice]
+    usage: PlainUsage
+    error: Any = None
+
+
+_PLAIN_ANSWER: Final = msgspec.json.Decoder(_PlainAnswer)
 
 
 def _read_answer(data: bytes) -> _Answer:
@@ -115,6 +131,27 @@ def meter_body(body: bytes) -> Metered:
     Raises:
         MalformedAnswerError: not JSON, not an object with ``choices``, or an error object under a good status.
     """
+    return _meter_plain(body) or _meter_any(body)
+
+
+def _meter_plain(body: bytes) -> Metered | None:
+    """Meter an answer of OpenAI's own shape; ``None`` for anything else, which `_meter_any` then judges."""
+    try:
+        answer = _PLAIN_ANSWER.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    usage = read_plain_usage(answer.usage)
+    if usage is None or answer.error:
+        return None
+    reason: str | None = None
+    for choice in answer.choices:
+        if choice.error:
+            return None
+        reason = reason or choice.finish_reason
+    return Metered(usage, reason)
+
+
+def _meter_any(body: bytes) -> Metered:
     answer = _read_answer(body)
     fault = _fault_of(answer)
     if fault is not None:
