@@ -14,7 +14,8 @@ from headgate.records.queries import GroupBy, Interval, UsageRow
 
 DEFAULT_SPAN_MS: Final = 30 * 24 * 3600 * 1000
 
-_GROUPS: Final = ", ".join(group.value for group in GroupBy)
+_BY_WORD: Final = {group.value: group for group in GroupBy}
+_GROUPS: Final = ", ".join(_BY_WORD)
 
 
 class UsageSearch(Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,11 +44,11 @@ def parse_groups(text: str) -> tuple[GroupBy, ...]:
     words = [word.strip() for word in text.split(",")] if text else []
     groups: list[GroupBy] = []
     for word in words:
-        if word not in GroupBy or GroupBy(word) in groups:
+        if word not in _BY_WORD or _BY_WORD[word] in groups:
             raise ValidationFailedError(
                 f"group_by takes each of {_GROUPS} once, separated by commas.", param="group_by"
             )
-        groups.append(GroupBy(word))
+        groups.append(_BY_WORD[word])
     return tuple(groups)
 
 

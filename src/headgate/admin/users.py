@@ -43,10 +43,11 @@ def _grant(call: Call[RoleBinding, None]) -> User:
 
 
 def _revoke(call: Call[None, None]) -> User:
-    role = call.path["role"]
-    if role not in Role:
-        raise NotFoundError("No such role binding.")
-    binding = RoleBinding(scope_id=call.path["scope_id"], role=Role(role))
+    try:
+        role = Role(call.path["role"])
+    except ValueError:
+        raise NotFoundError("No such role binding.") from None
+    binding = RoleBinding(scope_id=call.path["scope_id"], role=role)
     return use_cases.revoke_role(call.site.plane, call.actor, call.path["id"], binding, call.if_match)
 
 

@@ -2,9 +2,11 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import msgspec
+
+_PIPE_WIDTH: Final = 10_000
 
 
 def print_json(value: object) -> None:
@@ -28,7 +30,8 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *
     for row in rows:
         # Text, not markup: a key named "[red]" is shown as it is, and control characters never reach the terminal.
         table.add_row(*(Text(shown(row.get(name))) for name in columns))
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+    # In a pipe a row stays one line, however long: that is what grep and awk expect.
+    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
 
 
 def print_fields(fields: Mapping[str, Any]) -> None:

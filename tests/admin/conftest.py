@@ -1,0 +1,43 @@
+"""The real REST API over a real SQLite database, and two organizations in it."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from headgate.storage.engine import open_database
+from headgate.storage.migrate import migrate
+from tests.admin.calling import Api, open_api
+from tests.admin.people import Tenant, add_tenant
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty database; each test copies it, which is faster than migrating again."""
+    path = tmp_path_factory.mktemp("template") / "headgate.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def api(tmp_path: Path, template: Path) -> Iterator[Api]:
+    """The API as the operator sees it."""
+    (tmp_path / "headgate.db").write_bytes(template.read_bytes())
+    database = open_database(f"sqlite:///{tmp_path / 'headgate.db'}")
+    try:
+        yield open_api(database, lambda: time.time_ns() // 1_000_000)
+    finally:
+        database.close()
+
+
+@pytest.fixture
+async def acme(api: Api) -> Tenant:
+    """An organization with people."""
+    return await add_tenant(api, "acme")
+
+
+@pytest.fixture
+async def globex(api: Api) -> Tenant:
+    """Another one."""
+    return await add_tenant(api, "globex")

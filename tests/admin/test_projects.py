@@ -1,0 +1,45 @@
+"""Projects through the API: made below a parent, renamed with the version that was read, deleted when empty."""
+
+from tests.admin.calling import Api
+from tests.admin.people import Tenant
+
+
+async def test_a_project_lives_and_ends(api: Api, acme: Tenant):
+    made = await api.make("/projects", {"team_id": acme.team, "slug": "new", "name": "New"})
+    path = f"/projects/{made['id']}"
+    assert (made["team_id"], made["organization_id"]) == (acme.team, acme.id)
+    assert (await api("PATCH", path, {"name": "Newer"})).status == 428
+    changed = await api("PATCH", path, {"name": "Newer"}, headers={"if-match": '"v1"'})
+    assert (changed.json["name"], changed.json["slug"]) == ("Newer", "new")
+    assert (await api("POST", f"{path}/block")).json["blocked"] is True
+    assert (await api("POST", f"{path}/unblock")).json["blocked"] is False
+    assert (await api("DELETE", path, headers={"if-match": '"v1"'})).status == 412
+    assert (await api("DELETE", path)).status == 204
+    assert (await api("GET", path)).status == 404
+
+
+async def test_the_list_is_cut_to_one_parent(api: Api, acme: Tenant, globex: Tenant):
+    assert len((await api("GET", "/projects")).json["data"]) == 2
+    (found,) = (await api("GET", f"/projects?team_id={acme.team}")).json["data"]
+    assert found["id"] == acme.project
+
+
+async def test_a_parent_of_another_kind_or_none_is_unknown(api: Api, acme: Tenant):
+    for parent in (acme.key, acme.people["viewer"]["id"], acme.project, "nonsense", ""):
+        answer = await api("POST", "/projects", {"team_id": parent, "slug": "new", "name": "New"})
+        assert answer.status == 404, parent
+
+
+async def test_a_slug_is_taken_once_below_a_parent(api: Api, acme: Tenant, globex: Tenant):
+    body = {"slug": "twin", "name": "Twin"}
+    await api.make("/projects", body | {"team_id": acme.team})
+    await api.make("/projects", body | {"team_id": globex.team})
+    answer = await api("POST", "/projects", body | {"team_id": acme.team})
+    assert (answer.status, answer.json["param"]) == (409, "slug")
+
+
+async def test_a_viewer_reads_and_writes_nothing(acme: Tenant):
+    viewer = acme.apis["viewer"]
+    assert (await viewer("GET", f"/projects/{acme.project}")).status == 200
+    assert (await viewer("POST", "/projects", {"team_id": acme.team, "slug": "x", "name": "x"})).status == 403
+    assert (await viewer("POST", f"/projects/{acme.project}/block")).status == 403

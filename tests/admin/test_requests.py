@@ -1,0 +1,77 @@
+"""Requests: searched, paged, shown in full, and never across tenants."""
+
+import pytest
+
+from headgate.domain.record import Outcome
+from tests.admin.calling import Api
+from tests.admin.people import Tenant
+from tests.admin.records import record, write
+
+
+async def test_one_request_is_shown_in_full(api: Api, acme: Tenant):
+    write(api, record(1, acme.id))
+    shown = (await acme.apis["viewer"]("GET", f"/requests/req_{1:026d}")).json
+    assert shown["cost_usd"] == "0.0035"
+    assert shown["started_at"] == "2026-11-18T12:00:01.000Z"
+    assert shown["usage"]["input_tokens"] == 1000
+    assert shown["tags"] == {"service": "search"}
+    assert shown["attempts"][0]["status"] == 200
+    assert (await api("GET", "/requests/req_none")).status == 404
+
+
+async def test_an_unknown_cost_is_null_and_not_zero(api: Api, acme: Tenant):
+    write(api, record(1, acme.id, priced=False, cost_nano_usd=0, price_version=None))
+    assert (await api("GET", f"/requests/req_{1:026d}")).json["cost_usd"] is None
+
+
+async def test_item_19_requests_and_usage_of_another_tenant_are_never_shown(api: Api, acme: Tenant):
+    globex = (await api.make("/organizations", {"slug": "globex", "name": "Globex"}))["id"]
+    write(api, record(1, acme.id), record(2, globex, model="secret-model"), record(3, None, model=None, status=401))
+    owner = acme.apis["owner"]
+    assert [each["id"] for each in (await owner("GET", "/requests")).json["data"]] == [f"req_{1:026d}"]
+    assert (await owner("GET", f"/requests/req_{2:026d}")).status == 404
+    assert (await owner("GET", "/requests?model=secret-model")).json["data"] == []
+    span = "from=2026-11-18T00:00:00Z&to=2026-11-19T00:00:00Z"
+    (row,) = (await owner("GET", f"/usage?group_by=model&{span}")).json["data"]
+    assert (row["model"], row["requests"]) == ("gpt-4o", 1)
+    assert len((await api("GET", "/requests")).json["data"]) == 3
+    assert len((await api("GET", f"/usage?group_by=model&{span}")).json["data"]) == 3
+
+
+async def test_requests_are_searched_by_every_filter_and_paged(api: Api, acme: Tenant):
+    write(
+        api,
+        *(record(number, acme.id) for number in range(5)),
+        record(5, acme.id, model="other", key_id="key_2", end_user="ann", session="s", provider="azure"),
+        record(6, acme.id, outcome=Outcome.UPSTREAM_ERROR, status=502),
+    )
+    for query in ("model=other", "key=key_2", "user=ann", "session=s", "provider=azure"):
+        (found,) = (await api("GET", f"/requests?{query}")).json["data"]
+        assert found["model"] == "other", query
+    assert [each["status"] for each in (await api("GET", "/requests?outcome=upstream_error")).json["data"]] == [502]
+    page = (await api("GET", "/requests?limit=3")).json
+    rest = (await api("GET", f"/requests?limit=200&cursor={page['next_cursor']}")).json
+    assert [each["id"][-1] for each in page["data"] + rest["data"]] == list("6543210")
+    assert rest["next_cursor"] is None
+    late = (await api("GET", "/requests?from=2026-11-18T13:00:05%2B01:00")).json["data"]
+    assert [each["id"][-1] for each in late] == ["6", "5"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "from=yesterday",
+        "from=2026-11-18T12:00:00",
+        "from=0001-01-01T00:00:00%2B14:00",
+        "to=9999-12-31T23:59:59Z",
+        "outcome=nice",
+        "limit=0",
+        "limit=9999999999999999999999",
+        "cursor=x",
+        "order_by=cost",
+    ],
+)
+async def test_item_20_a_filter_that_is_none_is_422(api: Api, query: str):
+    answer = await api("GET", f"/requests?{query}")
+    assert answer.status == 422, answer
+    assert answer.json["param"] == query.partition("=")[0]

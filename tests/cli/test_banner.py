@@ -1,0 +1,50 @@
+"""The banner: true addresses, a line that works as pasted, and a secret only where it was just made."""
+
+import shlex
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from headgate.cli.banner import Greeting, banner
+
+FIRST = Greeting(
+    url="http://127.0.0.1:4100",
+    admin_url="http://127.0.0.1:4101",
+    admin_token_source="data/admin-token",
+    secret="hg_secret",
+    providers_on=("sandbox", "openai"),
+    providers_off=("anthropic: the provider `anthropic` has no credential",),
+)
+
+
+def curl_line(text: str) -> list[str]:
+    return next(shlex.split(line) for line in text.splitlines() if line.strip().startswith("curl"))
+
+
+def test_the_curl_line_parses_as_a_shell_would_and_carries_the_new_key():
+    words = curl_line(banner(FIRST))
+    assert "http://127.0.0.1:4100/v1/chat/completions" in words
+    assert "Authorization: Bearer hg_secret" in words
+    body = msgspec.json.decode(words[words.index("-d") + 1])
+    assert body["model"] == "sandbox/echo"
+    assert body["messages"] == [{"role": "user", "content": "Hello, Headgate"}]
+
+
+def test_a_later_start_shows_no_secret():
+    text = banner(replace(FIRST, secret=None))
+    assert "hg_" not in text
+    assert "$HEADGATE_API_KEY" in text
+
+
+@pytest.mark.parametrize("part", ["sandbox, openai", "has no credential", "data/admin-token", "http://127.0.0.1:4101"])
+def test_the_operator_learns_what_is_on_and_where_the_token_lies(part: str):
+    assert part in banner(FIRST)
+
+
+def test_the_exports_are_lines_a_shell_takes():
+    exports = [shlex.split(line) for line in banner(FIRST).splitlines() if line.strip().startswith("export")]
+    assert exports == [
+        ["export", "OPENAI_BASE_URL=http://127.0.0.1:4100/v1"],
+        ["export", "OPENAI_API_KEY=hg_secret"],
+    ]

@@ -1,0 +1,29 @@
+"""``headgate check-config``: what is wrong is named before a start meets it."""
+
+from pathlib import Path
+
+from tests.cli.gateway import headgate
+
+
+def test_a_configuration_with_a_mistake_is_exit_code_one_and_names_the_line(tmp_path: Path):
+    (tmp_path / "headgate.yaml").write_text("providers:\n  openai: {kind: openai, credentail: x}\n")
+    for command in (("check-config", "headgate.yaml"), ("serve", "--config", "headgate.yaml")):
+        done = headgate(*command, cwd=tmp_path)
+        assert done.returncode == 1
+        assert "headgate.yaml:2" in done.stderr
+        assert "credential" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_good_configuration_is_said_to_be_good(tmp_path: Path):
+    (tmp_path / "headgate.yaml").write_text("providers:\n  sandbox: {kind: sandbox}\n")
+    done = headgate("check-config", "headgate.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "1 providers" in done.stdout
+
+
+def test_a_provider_that_cannot_be_built_is_found_before_the_start(tmp_path: Path):
+    (tmp_path / "headgate.yaml").write_text("providers:\n  local:\n    kind: nonesuch\n")
+    done = headgate("check-config", "headgate.yaml", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "headgate.yaml:3: providers.local.kind" in done.stderr

@@ -1,0 +1,82 @@
+"""The doctor's judgements, each from facts handed in, and one whole visit."""
+
+import json
+import os
+import resource
+from pathlib import Path
+
+import pytest
+
+from headgate.cli import doctoring
+from headgate.cli.doctoring import Verdict
+
+
+@pytest.mark.parametrize(
+    ("version", "verdict"),
+    [((3, 10, 9), Verdict.FAILED), ((3, 11, 0), Verdict.OK), ((3, 14, 1), Verdict.OK)],
+)
+def test_python_before_3_11_fails(version: tuple[int, ...], verdict: Verdict):
+    assert doctoring.check_python(version).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("version", "verdict"),
+    [
+        ((3, 40, 1), Verdict.WARNING),
+        ((3, 51, 2), Verdict.WARNING),
+        ((3, 50, 6), Verdict.WARNING),
+        ((3, 44, 5), Verdict.WARNING),
+        ((3, 44, 6), Verdict.OK),
+        ((3, 50, 7), Verdict.OK),
+        ((3, 51, 3), Verdict.OK),
+        ((3, 54, 1), Verdict.OK),
+    ],
+)
+def test_a_sqlite_with_the_wal_race_is_a_warning_that_says_why_it_is_safe(version: tuple[int, ...], verdict: Verdict):
+    finding = doctoring.check_sqlite(version)
+    assert finding.verdict is verdict
+    assert ("one writer" in finding.detail) is (verdict is Verdict.WARNING)
+
+
+def test_a_clock_before_this_version_fails():
+    assert doctoring.check_clock(0).verdict is Verdict.FAILED
+    assert doctoring.check_clock(1_795_000_000).verdict is Verdict.OK
+
+
+@pytest.mark.parametrize(
+    ("limit", "verdict"),
+    [(256, Verdict.WARNING), (65536, Verdict.OK), (resource.RLIM_INFINITY, Verdict.OK)],
+)
+def test_few_open_files_are_a_warning(limit: int, verdict: Verdict):
+    assert doctoring.check_open_files(limit).verdict is verdict
+
+
+def test_a_slow_disk_is_a_warning_and_nothing_is_left_behind(tmp_path: Path):
+    slow = iter(range(1000))
+    assert doctoring.check_fsync(tmp_path / "not-yet", lambda: float(next(slow))).verdict is Verdict.WARNING
+    instant = iter([0.0] * 1000)
+    assert doctoring.check_fsync(tmp_path, lambda: next(instant)).verdict is Verdict.OK
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_configuration_that_cannot_be_read_fails_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    config = tmp_path / "headgate.yaml"
+    config.write_text("server:\n  lisen: 127.0.0.1:1\n")
+    assert doctoring.doctor(config, as_json=True) == 1
+    findings = {item["check"]: item for item in json.loads(capsys.readouterr().out)["data"]}
+    assert findings["configuration"]["verdict"] == "failed"
+    assert f"{config}:2" in findings["configuration"]["detail"]
+
+
+def test_a_first_start_is_fine_and_the_visit_makes_no_database(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.endswith(("_API_KEY", "_TOKEN", "_KEY")):
+            monkeypatch.delenv(name)
+    assert doctoring.doctor(None, as_json=False) == 0
+    out = capsys.readouterr().out
+    assert "provider sandbox" in out
+    assert "does not exist yet" in out
+    assert list(tmp_path.iterdir()) == []
