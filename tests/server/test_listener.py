@@ -232,6 +232,25 @@ async def test_an_idle_connection_does_not_hold_up_the_drain() -> None:
         writer.close()
 
 
+async def test_a_client_that_leaves_behind_pipelined_requests_is_noticed_by_the_running_one() -> None:
+    left = asyncio.Event()
+    started = asyncio.Event()
+
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        receive.__self__.on_disconnect(left.set)
+        started.set()
+        await asyncio.wait_for(left.wait(), 10)
+
+    listener = Listener(app, bind("127.0.0.1:0"), tls=None, header_timeout_s=30)
+    await listener.open()
+    _, writer = await connect(listener)
+    writer.write(GET + GET + GET)
+    await asyncio.wait_for(started.wait(), 5)
+    writer.close()
+    await asyncio.wait_for(left.wait(), 5)
+    await listener.drain(1)
+
+
 async def test_an_address_in_use_says_so() -> None:
     taken = bind("127.0.0.1:0")
     taken.listen()

@@ -6,7 +6,7 @@ The types speak to the REST API, which refuses by them while decoding; the check
 import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Meta
 
@@ -58,8 +58,11 @@ def check_email(email: str) -> str:
 
 def check_time_zone(time_zone: str) -> str:
     """Return ``time_zone``, or raise `ValidationFailedError` where the tz database has none of this name."""
-    if time_zone not in available_timezones():
-        raise ValidationFailedError("`time_zone` must be a name such as Europe/Berlin or UTC.", param="time_zone")
+    try:
+        ZoneInfo(time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        words = "`time_zone` must be a name such as Europe/Berlin or UTC."
+        raise ValidationFailedError(words, param="time_zone") from error
     return time_zone
 
 

@@ -38,7 +38,7 @@ class KeyRow(Struct, frozen=True, kw_only=True):
 
 def key_of(row: RowMapping) -> KeyRow:
     """Read a row of ``select(virtual_keys)``."""
-    values = dict(row._mapping)
+    values: dict[str, Any] = {name: row[virtual_keys.c[name]] for name in KeyRow.__struct_fields__}
     values["models"] = tuple(json.decode(values["models"], type=list[str]))
     values["tags"] = tuple(json.decode(values["tags"], type=dict[str, str]).items())
     values["managed_by"] = ManagedBy(values["managed_by"])

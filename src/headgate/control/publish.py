@@ -102,8 +102,8 @@ def _entries(connection: Connection, query: Select[*tuple[Any, ...]]) -> Iterato
                 texts[models] = tuple(json.decode(models, type=list[str]))
             if tags not in texts:
                 texts[tags] = tuple(json.decode(tags, type=dict[str, str]).items())
-            ends = [at_ms for at_ms in (expires_at_ms, until_ms) if at_ms is not None]
+            ends_ms = until_ms if expires_at_ms is None or until_ms is None else min(until_ms, expires_at_ms)
             yield (
                 digest,
-                KeyEntry(key_id, name, scope_id, texts[models], sandbox, texts[tags], min(ends, default=None), blocked),
+                KeyEntry(key_id, name, scope_id, texts[models], sandbox, texts[tags], ends_ms, blocked),
             )

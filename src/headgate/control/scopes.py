@@ -27,8 +27,8 @@ from headgate.control.tree import (
 )
 from headgate.domain import ids
 from headgate.domain.access import ManagedBy, Path, Permission, ScopeKind
-from headgate.domain.errors import ConflictError
-from headgate.identity.actor import Actor
+from headgate.domain.errors import ConflictError, PermissionDeniedError
+from headgate.identity.actor import Actor, may
 from headgate.storage.tables import role_bindings, scopes
 
 P = Permission
@@ -238,5 +238,7 @@ def _find(current: Change, kind: ScopeKind, scope_id: str) -> tuple[ScopeRow, Pa
 
 
 def _allow_from_above(current: Change, kind: ScopeKind, path: Path) -> None:
-    noun = "installation" if kind is ScopeKind.ORGANIZATION else PARENT[kind]
-    current.allow(WRITE[kind], path[:-1], noun=noun, seen_by=P.SCOPES_READ)
+    # The scope itself is known to the actor by now, so what is refused is the right and not the knowledge.
+    if not may(current.actor, WRITE[kind], path[:-1]):
+        above = "installation" if kind is ScopeKind.ORGANIZATION else PARENT[kind]
+        raise PermissionDeniedError(f"This takes the permission {WRITE[kind]} on the {above}.")

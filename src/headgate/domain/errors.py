@@ -32,7 +32,8 @@
     └── UpstreamTimeoutError           504 upstream_timeout
 
 `message` is always safe to show: it is written by us, or is a provider's text that was redacted. A wire format renders
-an error in its own dialect; the code is the class name's words in snake case and is a promise (docs/reference/errors.md).
+an error in its own dialect; the code is the class name's words in snake case and is a promise
+(docs/reference/errors.md).
 """
 
 from typing import ClassVar, Final

@@ -26,7 +26,9 @@ def parse_usd(text: str) -> int:
     if not amount.is_finite() or amount < 0:
         raise ValueError(f"{text!r} is not an amount in USD of zero or more")
     if amount > MAX_NANO_USD // NANO_PER_USD:
-        raise ValueError(f"{text!r} USD is more than {MAX_NANO_USD // NANO_PER_USD} USD, the largest amount kept exactly")
+        raise ValueError(
+            f"{text!r} USD is more than {MAX_NANO_USD // NANO_PER_USD} USD, the largest amount kept exactly"
+        )
     return int((amount * NANO_PER_USD).to_integral_value(rounding=ROUND_CEILING))
 
 

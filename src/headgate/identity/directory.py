@@ -53,7 +53,7 @@ class KeyEntry(Struct, frozen=True, array_like=True):
 
 
 class _Packed(Struct, frozen=True, array_like=True):
-    """A `KeyEntry` with its scope as a number: ids of scopes are long, and there are few of them."""
+    """What the base holds of a key: a `KeyEntry` whose scope is a number, since ids are long and scopes are few."""
 
     id: str
     name: str
@@ -70,7 +70,7 @@ _unpack_base: Final = msgpack.Decoder(_Packed).decode
 _unpack_entry: Final = msgpack.Decoder(KeyEntry).decode
 
 
-class _Base(Struct, frozen=True):
+class _Bulk(Struct, frozen=True):
     """Keys that do not change. ``digests`` is sorted; key ``i`` is ``packed[ends[i - 1]:ends[i]]``."""
 
     digests: bytes = b""
@@ -122,7 +122,7 @@ def _check(digest: bytes, entry: KeyEntry, scopes: Map[str, ScopeEntry]) -> None
         raise ValueError(f"{entry.id} hangs on a scope that is not in the directory: {entry.scope_id}")
 
 
-_EMPTY_BASE: Final = _Base()
+_EMPTY: Final = _Bulk()
 _NO_OVERLAY: Final[Map[bytes, bytes | None]] = Map()
 _NO_SCOPES: Final[Map[str, ScopeEntry]] = Map()
 
@@ -134,7 +134,7 @@ class KeyDirectory:
 
     def __init__(
         self,
-        base: _Base = _EMPTY_BASE,
+        base: _Bulk = _EMPTY,
         overlay: Map[bytes, bytes | None] = _NO_OVERLAY,
         scopes: Map[str, ScopeEntry] = _NO_SCOPES,
         count: int = 0,
@@ -232,9 +232,10 @@ class KeyDirectory:
 
     def without(self, digest: bytes) -> "KeyDirectory":
         """Take a key out; a digest that is not there changes nothing."""
-        if self._entry(digest) is None:
+        in_base = self._in_base(digest)
+        if self._overlay.get(digest) is None and (digest in self._overlay or not in_base):
             return self
-        overlay = self._overlay.set(digest, None) if self._in_base(digest) else self._overlay.delete(digest)
+        overlay = self._overlay.set(digest, None) if in_base else self._overlay.delete(digest)
         return KeyDirectory(self._base, overlay, self._scopes, self._count - 1)
 
     def with_scope(self, scope: ScopeEntry) -> "KeyDirectory":
@@ -302,7 +303,7 @@ class _Builder:
     def add(self, digest: bytes, entry: KeyEntry) -> None:
         """Append one key, whose digest is above all before it."""
         number = self._numbers.setdefault(entry.scope_id, len(self._numbers))
-        row = _Packed(
+        row = (
             entry.id,
             entry.name,
             number,
@@ -316,7 +317,7 @@ class _Builder:
         self._packed += _pack(row)
         self._ends.append(len(self._packed))
 
-    def copy(self, base: _Base, first: int, end: int) -> None:
+    def copy(self, base: _Bulk, first: int, end: int) -> None:
         """Append keys ``first`` to ``end`` of a base whose scopes this builder began with."""
         if first >= end:
             return
@@ -325,7 +326,7 @@ class _Builder:
         self._packed += memoryview(base.packed)[base.ends[first] : base.ends[end]]
         self._ends.extend(array("Q", [place + moved for place in base.ends[first + 1 : end + 1]]))
 
-    def finish(self) -> _Base:
+    def finish(self) -> _Bulk:
         """Return the base; the builder is spent."""
         count = len(self._ends) - 1
         bits = count.bit_length()
@@ -334,4 +335,4 @@ class _Builder:
         for (prefix,) in iter_unpack(">Q24x", self._digests):
             sizes[(prefix >> shift) + 1] += 1
         buckets = array("I", accumulate(sizes))
-        return _Base(bytes(self._digests), bytes(self._packed), self._ends, buckets, shift, tuple(self._numbers))
+        return _Bulk(bytes(self._digests), bytes(self._packed), self._ends, buckets, shift, tuple(self._numbers))

@@ -8,19 +8,26 @@ from headgate.pipeline.inline import Suspended, Watch, start
 Message = dict[str, Any]
 Send = Callable[[Message], Coroutine[Any, Any, None]]
 Receive = Callable[[], Coroutine[Any, Any, Message]]
+Notify = Callable[[Callable[[], object]], None]
+"""Takes a callback for the moment at which the client closes its connection."""
 HeaderList = list[tuple[bytes, bytes]]
 
 
 class Reply:
     """One answer being written. Order: `whole`, or `begin` → `write`… → `end`."""
 
-    __slots__ = ("_receive", "_send", "_watch", "begun", "client_gone", "ended")
+    __slots__ = ("_left", "_notify", "_receive", "_send", "_watch", "begun", "client_gone", "ended")
 
-    def __init__(self, receive: Receive, send: Send) -> None:
-        """Write to ``send``; ``receive`` is only watched for the client's leaving."""
+    def __init__(self, receive: Receive, send: Send, notify: Notify | None = None) -> None:
+        """Write to ``send``.
+
+        ``notify`` is how the server tells that the client has left; where it has no such way, ``receive`` is watched.
+        """
         self._receive = receive
         self._send = send
+        self._notify = notify
         self._watch: Watch | None = None
+        self._left: Callable[[], object] | None = None
         self.begun = False
         """The status line has been written."""
         self.ended = False
@@ -28,19 +35,28 @@ class Reply:
 
     def watch_client(self, left: Callable[[], object]) -> None:
         """Call ``left`` once if the client closes its connection before `stop_watching`."""
-
-        def on_message(message: Message) -> None:
-            if message["type"] == "http.disconnect" and not self.ended:
-                self.client_gone = True
-                left()
-
-        self._watch = Watch(self._receive(), on_message)
+        self._left = left
+        if self._notify is not None:
+            self._notify(self._on_left)
+        else:
+            self._watch = Watch(self._receive(), self._on_message)
 
     def stop_watching(self) -> None:
         """Stop looking out for the client's leaving."""
+        self._left = None
         if self._watch is not None:
             self._watch.stop()
             self._watch = None
+
+    def _on_message(self, message: Message) -> None:
+        if message["type"] == "http.disconnect":
+            self._on_left()
+
+    def _on_left(self) -> None:
+        left = self._left
+        if left is not None and not self.ended:
+            self.client_gone = True
+            left()
 
     async def whole(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
         """Send a complete answer; the content-length is added."""

@@ -12,6 +12,7 @@ from headgate.providers.sandbox import SANDBOX_PRICE
 from headgate.routing.table import SANDBOX, Alias, Deployment, RouteTable
 from headgate.settings.model import DeploymentSettings, ProviderSettings, Settings
 
+
 def build_routes(
     settings: Settings, providers: Mapping[str, Provider], off: Mapping[str, str], prices: PriceBook
 ) -> RouteTable:

@@ -4,6 +4,7 @@ uvicorn writes the head as soon as it is known; each write is a system call of a
 relayed request costs here. The head therefore waits for the first piece of the body, which follows at once.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -15,6 +16,20 @@ class EdgeCycle(RequestResponseCycle):
     """Sends what the application says; `receive` is uvicorn's."""
 
     _head: bytes = b""
+    _left: Callable[[], object] | None = None
+
+    def on_disconnect(self, left: Callable[[], object]) -> None:
+        """Call ``left`` when the client closes its connection before the answer is complete."""
+        self._left = left
+
+    def disconnect(self) -> None:
+        """The connection is gone: say so to whoever asked."""
+        if not self.response_complete:
+            self.disconnected = True
+        self.message_event.set()
+        left, self._left = self._left, None
+        if left is not None and not self.response_complete:
+            left()
 
     async def send(self, message: Any) -> None:
         """Take one ASGI message; waits only while the client reads too slowly."""
@@ -30,30 +45,35 @@ class EdgeCycle(RequestResponseCycle):
     def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.response_started = True
         self.waiting_for_100_continue = False
-        lines = [STATUS_LINE[status]]
+        parts = [STATUS_LINE[status]]
         for name, value in self.default_headers:
-            lines.append(b"%b: %b\r\n" % (name, value))
+            parts += (name, b": ", value, b"\r\n")
+        lines = 2 + len(self.default_headers) + len(headers)
         is_closed = False
         for name, value in headers:
-            if b"\n" in value or b"\r" in value or b"\0" in value:
-                raise ValueError(f"the header {name!r} holds a line break")
             if name == b"content-length":
                 self.chunked_encoding = False
                 self.expected_content_length = int(value)
             elif name == b"connection" and value == b"close":
                 self.keep_alive = False
                 is_closed = True
-            lines.append(b"%b: %b\r\n" % (name, value))
+            parts += (name, b": ", value, b"\r\n")
         if not self.keep_alive and not is_closed:
-            lines.append(b"connection: close\r\n")
+            parts.append(b"connection: close\r\n")
+            lines += 1
         if self.scope["method"] == "HEAD" or status in _BODILESS:
             self.chunked_encoding = False
             self.expected_content_length = 0
         elif self.chunked_encoding is None:
             self.chunked_encoding = True
-            lines.append(b"transfer-encoding: chunked\r\n")
-        lines.append(b"\r\n")
-        self._head = b"".join(lines)
+            parts.append(b"transfer-encoding: chunked\r\n")
+            lines += 1
+        parts.append(b"\r\n")
+        head = b"".join(parts)
+        # One look at the whole head instead of one at each value.
+        if head.count(b"\n") != lines or head.count(b"\r") != lines or b"\0" in head:
+            raise ValueError("a header of the answer holds a line break or a zero byte")
+        self._head = head
 
     def _write(self, body: bytes, *, more_body: bool) -> None:
         if self.response_complete:

@@ -33,6 +33,7 @@ from headgate.identity.policy import ROUTES, Plane
 from headgate.pipeline.call import Call, Gateway
 from headgate.pipeline.handle import authenticate, error_headers, handle
 from headgate.pipeline.reply import Receive, Reply, Send
+from headgate.server.cycle import EdgeCycle
 from headgate.server.head import Head, read_head
 from headgate.wire import WIRE_FORMATS
 from headgate.wire.format import WireFormat
@@ -108,7 +109,9 @@ class Edge:
         path_model: str | None = None
         if wire_format is None and path.startswith(_DEPLOYMENTS):
             wire_format, path_model = _by_deployment(path, self._by_deployment)
-        reply = Reply(receive, send)
+        # Our own server says when a client leaves; any other is watched.
+        owner = getattr(receive, "__self__", None)
+        reply = Reply(receive, send, owner.on_disconnect if isinstance(owner, EdgeCycle) else None)
         if wire_format is None:
             if self._admin is not None and (path == "/admin" or path.startswith("/admin/")):
                 await self._admin(scope, receive, send)

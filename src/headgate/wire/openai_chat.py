@@ -4,10 +4,10 @@ Source: OpenAI's API description, ``POST /chat/completions``. Answers are metere
 through the hub is in `openai_chat_hub`, `openai_chat_answer` and `openai_chat_stream`, which the hot path never needs.
 """
 
-from typing import Any, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal, cast
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from headgate.domain.errors import InvalidRequestError
 from headgate.wire import json_body, openai_errors
@@ -44,6 +44,22 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 _TRUE: Final = Raw(b"true")
 
 
+class _Plain(Struct, frozen=True, gc=False):
+    """The members that are acted on, in a request without faults; nearly all are."""
+
+    model: Annotated[str, Meta(min_length=1, max_length=json_body.MAX_MODEL_CHARS)]
+    messages: Annotated[list[_Message], Meta(min_length=1)]
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    max_completion_tokens: Annotated[int, Meta(ge=1, le=MAX_OUTPUT_TOKENS)] | None = None
+    max_tokens: Annotated[int, Meta(ge=1, le=MAX_OUTPUT_TOKENS)] | None = None
+    n: Annotated[int, Meta(ge=1, le=MAX_CHOICES)] | None = None
+
+
+_PLAIN: Final = msgspec.json.Decoder(_Plain)
+_LONGEST_PLAIN: Final = 256 * 1024
+
+
 def parse_envelope(body: bytes) -> Envelope:
     """Check the envelope of a chat request and keep everything else as it came.
 
@@ -53,6 +69,41 @@ def parse_envelope(body: bytes) -> Envelope:
     """
     fields = json_body.read_members(body)
     json_body.refuse_routing_fields(fields)
+    return _parse_plain(body, fields) or _parse_carefully(fields)
+
+
+def _parse_plain(body: bytes, fields: dict[str, Raw]) -> Envelope | None:
+    """Check everything in one decoding; ``None`` where that finds a fault, which the careful way then names."""
+    if len(body) > _LONGEST_PLAIN:
+        return None
+    try:
+        plain = _PLAIN.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    model, max_field, max_tokens = plain.model, None, None
+    if not model.isprintable() or model.isspace():
+        return None
+    if plain.max_completion_tokens is not None:
+        if plain.max_tokens is not None:
+            return None
+        max_field, max_tokens = "max_completion_tokens", plain.max_completion_tokens
+    elif plain.max_tokens is not None:
+        max_field, max_tokens = "max_tokens", plain.max_tokens
+    options = plain.stream_options
+    return Envelope(
+        model,
+        fields,
+        plain.stream is True,
+        options is not None and options.include_usage is True,
+        max_tokens,
+        max_field,
+        json_body.read_end_user(fields) if "user" in fields or "safety_identifier" in fields else None,
+        json_body.read_tags(fields) if "metadata" in fields else (),
+    )
+
+
+def _parse_carefully(fields: dict[str, Raw]) -> Envelope:
+    """Check field by field, so that the error names the one that is wrong."""
     model = json_body.read_model(fields)
     _check_messages(fields)
     stream = "stream" in fields and read_value(_BOOL, fields["stream"], "stream") is True

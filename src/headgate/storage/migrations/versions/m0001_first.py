@@ -25,9 +25,9 @@ def upgrade() -> None:
         sa.Column("after", sa.Text(), nullable=True),
         sa.Column("request_id", sa.Text(), nullable=True),
         sa.Column("source_address", sa.Text(), nullable=True),
-        sa.CheckConstraint("outcome IN ('allowed', 'denied', 'failed')", name="ck_audit_events_outcome"),
-        sa.PrimaryKeyConstraint("seq", name="pk_audit_events"),
-        sa.UniqueConstraint("id", name="uq_audit_events_id"),
+        sa.CheckConstraint("outcome IN ('allowed', 'denied', 'failed')", name=op.f("ck_audit_events_outcome")),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_audit_events")),
+        sa.UniqueConstraint("id", name=op.f("uq_audit_events_id")),
         sqlite_autoincrement=True,
     )
     op.create_index("ix_audit_events_actor_id", "audit_events", ["actor_id", "seq"], unique=False)
@@ -38,8 +38,8 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("instance_id", sa.Text(), nullable=False),
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
-        sa.CheckConstraint("id = 1", name="ck_meta_one_row"),
-        sa.PrimaryKeyConstraint("id", name="pk_meta"),
+        sa.CheckConstraint("id = 1", name=op.f("ck_meta_one_row")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_meta")),
     )
     op.create_table(
         "requests",
@@ -78,7 +78,7 @@ def upgrade() -> None:
         sa.Column("duration_ms", sa.Float(), nullable=False),
         sa.Column("overhead_ms", sa.Float(), nullable=False),
         sa.Column("is_sandbox", sa.Boolean(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_requests"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_requests")),
     )
     op.create_index("ix_requests_key_id_started_at_ms", "requests", ["key_id", "started_at_ms"], unique=False)
     op.create_index(
@@ -99,11 +99,11 @@ def upgrade() -> None:
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("updated_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.CheckConstraint("(kind = 'organization') = (parent_id IS NULL)", name="ck_scopes_root"),
-        sa.CheckConstraint("kind IN ('organization', 'team', 'project', 'user')", name="ck_scopes_kind"),
-        sa.ForeignKeyConstraint(["parent_id"], ["scopes.id"], name="fk_scopes_parent_id"),
-        sa.PrimaryKeyConstraint("id", name="pk_scopes"),
-        sa.UniqueConstraint("parent_id", "kind", "slug", name="uq_scopes_parent_id_kind_slug"),
+        sa.CheckConstraint("(kind = 'organization') = (parent_id IS NULL)", name=op.f("ck_scopes_root")),
+        sa.CheckConstraint("kind IN ('organization', 'team', 'project', 'user')", name=op.f("ck_scopes_kind")),
+        sa.ForeignKeyConstraint(["parent_id"], ["scopes.id"], name=op.f("fk_scopes_parent_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_scopes")),
+        sa.UniqueConstraint("parent_id", "kind", "slug", name=op.f("uq_scopes_parent_id_kind_slug")),
     )
     op.create_index("ix_scopes_managed_by", "scopes", ["managed_by"], unique=False)
     op.create_index("ix_scopes_organization_id_kind", "scopes", ["organization_id", "kind"], unique=False)
@@ -113,10 +113,10 @@ def upgrade() -> None:
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("organization_id", sa.Text(), nullable=False),
         sa.Column("email", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["id"], ["scopes.id"], name="fk_users_id"),
-        sa.ForeignKeyConstraint(["organization_id"], ["scopes.id"], name="fk_users_organization_id"),
-        sa.PrimaryKeyConstraint("id", name="pk_users"),
-        sa.UniqueConstraint("organization_id", "email", name="uq_users_organization_id_email"),
+        sa.ForeignKeyConstraint(["id"], ["scopes.id"], name=op.f("fk_users_id")),
+        sa.ForeignKeyConstraint(["organization_id"], ["scopes.id"], name=op.f("fk_users_organization_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
+        sa.UniqueConstraint("organization_id", "email", name=op.f("uq_users_organization_id_email")),
     )
     op.create_table(
         "virtual_keys",
@@ -139,12 +139,12 @@ def upgrade() -> None:
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("updated_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.CheckConstraint("length(digest) = 32", name="ck_virtual_keys_sha256"),
-        sa.ForeignKeyConstraint(["organization_id"], ["scopes.id"], name="fk_virtual_keys_organization_id"),
-        sa.ForeignKeyConstraint(["scope_id"], ["scopes.id"], name="fk_virtual_keys_scope_id"),
-        sa.PrimaryKeyConstraint("id", name="pk_virtual_keys"),
-        sa.UniqueConstraint("digest", name="uq_virtual_keys_digest"),
-        sa.UniqueConstraint("previous_digest", name="uq_virtual_keys_previous_digest"),
+        sa.CheckConstraint("length(digest) = 32", name=op.f("ck_virtual_keys_sha256")),
+        sa.ForeignKeyConstraint(["organization_id"], ["scopes.id"], name=op.f("fk_virtual_keys_organization_id")),
+        sa.ForeignKeyConstraint(["scope_id"], ["scopes.id"], name=op.f("fk_virtual_keys_scope_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_virtual_keys")),
+        sa.UniqueConstraint("digest", name=op.f("uq_virtual_keys_digest")),
+        sa.UniqueConstraint("previous_digest", name=op.f("uq_virtual_keys_previous_digest")),
     )
     op.create_index(
         "ix_virtual_keys_managed_by",
@@ -175,9 +175,9 @@ def upgrade() -> None:
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("updated_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_access_tokens_user_id"),
-        sa.PrimaryKeyConstraint("id", name="pk_access_tokens"),
-        sa.UniqueConstraint("digest", name="uq_access_tokens_digest"),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_access_tokens_user_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_access_tokens")),
+        sa.UniqueConstraint("digest", name=op.f("uq_access_tokens_digest")),
     )
     op.create_index("ix_access_tokens_user_id", "access_tokens", ["user_id", "id"], unique=False)
     op.create_table(
@@ -186,9 +186,9 @@ def upgrade() -> None:
         sa.Column("scope_id", sa.Text(), nullable=False),
         sa.Column("role", sa.Text(), nullable=False),
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["scope_id"], ["scopes.id"], name="fk_role_bindings_scope_id"),
-        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_role_bindings_user_id"),
-        sa.PrimaryKeyConstraint("user_id", "scope_id", "role", name="pk_role_bindings"),
+        sa.ForeignKeyConstraint(["scope_id"], ["scopes.id"], name=op.f("fk_role_bindings_scope_id")),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_role_bindings_user_id")),
+        sa.PrimaryKeyConstraint("user_id", "scope_id", "role", name=op.f("pk_role_bindings")),
     )
     op.create_index("ix_role_bindings_scope_id", "role_bindings", ["scope_id"], unique=False)
     for operation in ("UPDATE", "DELETE"):

@@ -1,0 +1,163 @@
+"""A desired tree against the rows: what is updated, what is left alone, and who may do it."""
+
+import msgspec
+import pytest
+
+from headgate.control.apply import ApplyDocument, ApplyRequest, apply
+from headgate.control.keys import KeyQuery, block_key, list_keys
+from headgate.control.organizations import list_organizations
+from headgate.control.page import ListQuery
+from headgate.control.provision import provision
+from headgate.control.teams import TeamQuery, block_team, list_teams
+from headgate.domain.access import ManagedBy, Role
+from headgate.domain.errors import PermissionDeniedError, ProvisionedReadOnlyError
+from headgate.identity.keys import is_usable
+from headgate.settings.model import ProvisionedOrganization
+
+SECRET = "applied-secret-" + "s" * 30
+
+FULL = {
+    "organizations": [
+        {
+            "slug": "acme",
+            "name": "Acme",
+            "teams": [
+                {
+                    "slug": "ml",
+                    "keys": [{"name": "prod", "models": ["gpt-*"]}, {"name": "old", "secret": SECRET}],
+                    "projects": [{"slug": "search", "keys": [{"name": "idx"}]}],
+                }
+            ],
+            "users": [{"email": "ada@example.com", "name": "Ada", "roles": ["editor"]}],
+        }
+    ]
+}
+EMPTY = {"organizations": []}
+
+
+def request(document, **flags) -> ApplyRequest:
+    return ApplyRequest(document=msgspec.convert(document, ApplyDocument), **flags)
+
+
+def steps(result) -> list[tuple[str, str]]:
+    return [(str(step.action), step.path) for step in result.changes]
+
+
+def test_what_differs_is_updated_and_named(world, operator):
+    apply(world.plane, operator, request(FULL))
+    changed = msgspec.json.decode(msgspec.json.encode(FULL))
+    team = changed["organizations"][0]["teams"][0]
+    team["name"] = "Machine Learning"
+    team["keys"][0]["models"] = ["*"]
+    team["keys"][0]["tags"] = {"env": "prod"}
+    changed["organizations"][0]["users"][0]["roles"] = ["viewer"]
+    result = apply(world.plane, operator, request(changed))
+    assert [(step.path, step.fields) for step in result.changes] == [
+        ("acme/ada@example.com", ("roles",)),
+        ("acme/ml", ("name",)),
+        ("acme/ml/prod", ("models", "tags")),
+    ]
+
+
+def test_a_key_that_is_there_keeps_its_secret(world, operator):
+    first = apply(world.plane, operator, request(FULL))
+    secret = next(step.secret for step in first.changes if step.path == "acme/ml/prod")
+    apply(world.plane, operator, request(FULL))
+    assert world.lookup(secret).name == "prod"
+
+
+def test_with_prune_keys_are_revoked_and_what_held_them_is_blocked(world, operator):
+    apply(world.plane, operator, request(FULL))
+    plan = apply(world.plane, operator, request(EMPTY, prune=True, plan=True))
+    result = apply(world.plane, operator, request(EMPTY, prune=True))
+    assert steps(plan) == steps(result)
+    assert sorted(steps(result)) == [
+        ("block", "acme"),
+        ("block", "acme/ada@example.com"),
+        ("block", "acme/ml"),
+        ("block", "acme/ml/search"),
+        ("prune", "acme/ml/old"),
+        ("prune", "acme/ml/prod"),
+        ("prune", "acme/ml/search/idx"),
+    ]
+    assert world.lookup(SECRET) is None
+    assert apply(world.plane, operator, request(EMPTY, prune=True)).changes == ()
+
+
+def test_with_prune_an_empty_branch_is_deleted_leaves_first(world, operator):
+    branch = {"slug": "ml", "projects": [{"slug": "a"}, {"slug": "b"}]}
+    apply(world.plane, operator, request({"organizations": [{"slug": "acme", "teams": [branch]}]}))
+    result = apply(world.plane, operator, request(EMPTY, prune=True))
+    assert {action for action, _ in steps(result)} == {"prune"}
+    assert [path for _, path in steps(result)][-2:] == ["acme/ml", "acme"]
+    assert list_organizations(world.plane, operator, ListQuery()).data == []
+
+
+def test_prune_leaves_alone_what_apply_did_not_make(world, operator):
+    globex = world.organization("globex")
+    secret = world.key(globex.id).secret
+    apply(world.plane, operator, request(FULL))
+    apply(world.plane, operator, request(EMPTY, prune=True))
+    assert is_usable(world.lookup(secret), world.now_ms)
+
+
+def test_an_emergency_block_outlives_the_next_apply_unless_the_document_lifts_it(world, operator):
+    apply(world.plane, operator, request(FULL))
+    (key,) = list_keys(world.plane, operator, KeyQuery(name="old")).data
+    (team,) = list_teams(world.plane, operator, TeamQuery()).data
+    block_key(world.plane, operator, key.id)
+    block_team(world.plane, operator, team.id)
+    assert apply(world.plane, operator, request(FULL)).changes == ()
+    assert world.lookup(SECRET).blocked
+    lifted = msgspec.json.decode(msgspec.json.encode(FULL))
+    lifted["organizations"][0]["teams"][0]["blocked"] = False
+    lifted["organizations"][0]["teams"][0]["keys"][1]["blocked"] = False
+    apply(world.plane, operator, request(lifted))
+    assert not world.lookup(SECRET).blocked
+
+
+def test_the_files_rows_may_be_named_as_they_are_and_not_changed(world, operator):
+    provision(world.plane, [ProvisionedOrganization(slug="acme", name="Acme")])
+    result = apply(world.plane, operator, request(FULL))
+    assert ("update", "acme") not in steps(result)
+    assert list_organizations(world.plane, operator, ListQuery()).data[0].managed_by is ManagedBy.FILE
+    renamed = {"organizations": [{"slug": "acme", "name": "Other"}]}
+    with pytest.raises(ProvisionedReadOnlyError, match="acme: "):
+        apply(world.plane, operator, request(renamed))
+
+
+def test_prune_by_an_admin_reaches_no_other_tenant(world, operator):
+    apply(world.plane, operator, request(FULL))
+    apply(world.plane, operator, request({"organizations": [{"slug": "globex", "keys": [{"name": "k"}]}]}))
+    globex = next(one for one in list_organizations(world.plane, operator, ListQuery()).data if one.slug == "globex")
+    admin = world.person(globex.id, Role.ADMIN)
+    document = {"organizations": [{"slug": "globex"}]}
+    result = apply(world.plane, admin, request(document, prune=True))
+    assert steps(result) == [("prune", "globex/k")]
+    assert is_usable(world.lookup(SECRET), world.now_ms)
+
+
+def test_nobody_applies_a_role_above_his_own_or_changes_his_own(world):
+    acme = world.organization("acme")
+    admin = world.person(acme.id, Role.ADMIN)
+
+    def grant(email: str, *roles: str) -> ApplyRequest:
+        user = {"email": email, "name": "x", "roles": roles}
+        return request({"organizations": [{"slug": "acme", "name": "Acme", "users": [user]}]})
+
+    for attempt in (grant("new@example.com", "owner"), grant("admin@example.com"), grant("admin@example.com", "owner")):
+        with pytest.raises(PermissionDeniedError):
+            apply(world.plane, admin, attempt)
+    apply(world.plane, admin, grant("new@example.com", "admin"))
+
+
+def test_only_an_owner_renames_and_only_the_operator_blocks_an_organization(world):
+    acme = world.organization("acme")
+    admin, owner = world.person(acme.id, Role.ADMIN), world.person(acme.id, Role.OWNER)
+    renamed = request({"organizations": [{"slug": "acme", "name": "Other"}]})
+    with pytest.raises(PermissionDeniedError):
+        apply(world.plane, admin, renamed)
+    assert steps(apply(world.plane, owner, renamed)) == [("update", "acme")]
+    blocked = request({"organizations": [{"slug": "acme", "name": "Other", "blocked": True}]})
+    with pytest.raises(PermissionDeniedError):
+        apply(world.plane, owner, blocked)
