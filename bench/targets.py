@@ -31,14 +31,19 @@ class Target(NamedTuple):
     started_ms: float = 0.0
 
 
+def _compact(body: object) -> str:
+    """JSON as OpenAI's SDKs send it."""
+    return json.dumps(body, separators=(",", ":"))
+
+
 def request_body(*, stream: bool) -> bytes:
     """A chat request of 907 bytes (without the stream members)."""
     messages = [{"role": "system", "content": "You are terse."}, {"role": "user", "content": ""}]
     body: dict[str, object] = {"model": MODEL, "messages": messages, "temperature": 0.5, "max_tokens": 256}
-    messages[1]["content"] = ("How much water does the upper field draw? " * 30)[: 907 - len(json.dumps(body))]
+    messages[1]["content"] = ("How much water does the upper field draw? " * 30)[: 907 - len(_compact(body))]
     if stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
-    return json.dumps(body).encode()
+    return _compact(body).encode()
 
 
 def build(directory: Path) -> None:

@@ -32,7 +32,6 @@ UNMIRRORED: dict[str, str] = {
     "domain/record.py": "nouns; tests/records writes and reads every field",
     "domain/usage.py": "nouns and one sum, read in tests/wire",
     "providers/provider.py": "two nouns that every test of providers builds",
-    "storage/tables.py": "tests/storage/test_migrate.py compares every table with the migrations",
     "upstream/transport.py": "a protocol; tests/contract/test_transport.py is the suite that its implementations pass",
     "wire/format.py": "nouns and protocols that tests/wire exercises for each format",
 }

@@ -68,15 +68,14 @@ async def handle(gateway: Gateway, call: Call, reply: Reply) -> None:
 async def _answer(gateway: Gateway, call: Call, trace: Trace, reply: Reply) -> Settled | None:
     """The good way through; returns the settlement where it is known by then."""
     prepared = _prepare(gateway, call, trace)
-    task = asyncio.current_task()
-    assert task is not None
+    task = _this_task()
     if prepared.envelope.stream:
         # Closing the provider's socket stops what nobody reads any more; what was produced is settled by count.
         reply.watch_client(task.cancel)
         settled = None
         await relay_stream(gateway, prepared, trace, reply)
     else:
-        reply.watch_client(lambda: asyncio.get_running_loop().call_later(_DRAIN_AFTER_CLIENT_S, task.cancel))
+        reply.watch_client(lambda: task.get_loop().call_later(_DRAIN_AFTER_CLIENT_S, task.cancel))
         settled = await relay_whole(gateway, prepared, trace, reply)
     if reply.client_gone:
         _note_client_gone(trace)
@@ -152,15 +151,19 @@ def authenticate(snapshot: Snapshot, presented: bytes | None, now_ms: int) -> Vi
 
 async def _cancelled(call: Call, trace: Trace, reply: Reply) -> None:
     """The client left, or the gateway's drain is over. Either way the request is settled, so the task goes on."""
-    task = asyncio.current_task()
-    assert task is not None
-    task.uncancel()
+    _this_task().uncancel()
     if reply.client_gone:
         _note_client_gone(trace)
         return
     error = OverloadedError("The gateway is shutting down.", retry_after_s=1, reason="shutting_down")
     _note_error(trace, error, reply)
     await _tell(call, reply, error)
+
+
+def _this_task() -> asyncio.Task[object]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task
 
 
 def _note_client_gone(trace: Trace) -> None:

@@ -1,6 +1,7 @@
 """A `RequestRecord` as a row of the ``requests`` table, and back."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -10,15 +11,20 @@ from headgate.domain.usage import TokenUsage, UsageQuality
 from headgate.storage.tables import requests
 
 COLUMNS: Final = tuple(requests.columns.keys())
-INSERT: Final = (
-    # A batch that was committed and is tried again after an unclear failure must not count twice.
-    f"INSERT OR IGNORE INTO requests ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
-)
+_ROW: Final = f"({', '.join('?' * len(COLUMNS))})"
+# A batch that was committed and is tried again after an unclear failure must not count twice.
+_INSERT: Final = f"INSERT OR IGNORE INTO requests ({', '.join(COLUMNS)}) VALUES "  # noqa: S608  names of our own
 
 _encode: Final = msgspec.json.Encoder().encode
 _paths: Final = msgspec.json.Decoder(tuple[str, ...])
 _tags: Final = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 _attempts: Final = msgspec.json.Decoder(tuple[Attempt, ...])
+
+
+@cache
+def insert_of(rows: int) -> str:
+    """Return the statement that inserts ``rows`` rows, whose parameters are their values one after the other."""
+    return _INSERT + ", ".join([_ROW] * rows)
 
 
 def row_of(record: RequestRecord) -> tuple[Any, ...]:

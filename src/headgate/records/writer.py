@@ -7,15 +7,21 @@ memory up to `CAPACITY`; then `is_full` turns true and the pipeline refuses new 
 import logging
 import threading
 from collections import deque
+from collections.abc import Sequence
+from itertools import chain
 from typing import Final
 
+from sqlalchemy import Connection
+
 from headgate.domain.record import RequestRecord
-from headgate.records.rows import INSERT, row_of
+from headgate.records.rows import insert_of, row_of
 from headgate.storage.engine import Database
 
 INTERVAL_S: Final = 0.25
 CAPACITY: Final = 100_000
 _BATCH: Final = 2_000
+_TOGETHER: Final = 25
+"""Rows a statement. Python's sqlite3 lets go of the interpreter lock at every statement, and has to get it back."""
 _log: Final = logging.getLogger("headgate.records")
 
 
@@ -49,7 +55,8 @@ class RecordWriter:
             while self._waiting:
                 batch = [self._waiting[i] for i in range(min(_BATCH, len(self._waiting)))]
                 with self._database.write() as connection:
-                    connection.exec_driver_sql(INSERT, [row_of(record) for record in batch])
+                    for start in range(0, len(batch), _TOGETHER):
+                        _insert(connection, batch[start : start + _TOGETHER])
                 # Only what is committed leaves the buffer.
                 for _ in batch:
                     self._waiting.popleft()
@@ -72,3 +79,8 @@ class RecordWriter:
                 self.flush()
             except Exception:
                 _log.exception("records cannot be written; will try again", extra={"waiting": len(self._waiting)})
+
+
+def _insert(connection: Connection, records: Sequence[RequestRecord]) -> None:
+    values = tuple(chain.from_iterable(map(row_of, records)))
+    connection.exec_driver_sql(insert_of(len(records)), values)

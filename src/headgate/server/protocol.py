@@ -10,7 +10,7 @@ Time-outs are kept as one number a connection and looked at by the listener's sw
 import asyncio
 import math
 import re
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import unquote
 
 import httptools
@@ -22,8 +22,12 @@ from uvicorn.server import ServerState
 from headgate.domain.errors import HeadersTooLargeError, HeadgateError, InvalidRequestError, RequestTimeoutError
 from headgate.server.cycle import EdgeCycle
 
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
+
 MAX_HEADERS: Final = 128
 MAX_HEADER_BYTES: Final = 64 * 1024
+MOST_PIPELINED: Final = 4
 KEEP_ALIVE_S: Final = 75.0
 """How long an idle connection is kept: longer than the 60 s of common load balancers, so that they close first."""
 SLOWEST_BODY_BYTES_PER_S: Final = 512
@@ -38,6 +42,8 @@ _TARGET: Final = re.compile(rb"[!-~]+")
 class EdgeProtocol(HttpToolsProtocol):
     """One client connection."""
 
+    url: bytes
+
     def __init__(
         self,
         config: Config,
@@ -48,6 +54,7 @@ class EdgeProtocol(HttpToolsProtocol):
         header_timeout_s: float,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._app = cast("ASGI3Application", cast(Any, config).loaded_app)
         self._header_timeout_s = header_timeout_s
         self._refusal: HeadgateError | None = None
         self._header_bytes = 0
@@ -142,11 +149,13 @@ class EdgeProtocol(HttpToolsProtocol):
         self.cycle = cycle
         if before is None or before.response_complete:
             self._running = cycle
-            self._start_asgi_task(cycle, self.app)
+            self._start_asgi_task(cycle, self._app)
         else:
-            # A pipelined request waits for its turn (RFC 9112 §9.3.2).
-            self.flow.pause_reading()
-            self.pipeline.appendleft((cycle, self.app))
+            # A pipelined request waits for its turn (RFC 9112 §9.3.2). Reading goes on for a few of them: while it is
+            # paused, nobody notices that the client has left.
+            self.pipeline.appendleft((cycle, self._app))
+            if len(self.pipeline) >= MOST_PIPELINED:
+                self.flow.pause_reading()
 
     def on_body(self, body: bytes) -> None:
         """Count the body: it may pause for the header time-out, and be no slower than the bound as a whole."""
@@ -169,7 +178,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
-            self._running = cast(EdgeCycle, cycle)
+            self._running = cast("EdgeCycle", cycle)
             self._start_asgi_task(cycle, app)
         elif not self._reading:
             self.deadline = self.loop.time() + KEEP_ALIVE_S

@@ -151,6 +151,7 @@ def read_members(body: bytes) -> dict[str, Raw]:
 
 _SHORTEST_MEMBER: Final = len(b',"":0')
 _SCANNED: Final = 16 * 1024
+_QUOTED: Final = {key: b'"%b"' % key.encode() for key in _OPENAI_FIELDS}
 
 
 def _may_hide_a_member(body: bytes, members: dict[str, Raw]) -> bool:
@@ -187,11 +188,12 @@ class _TooManyMembersError(Exception):
 
 
 def _has_a_duplicate(body: bytes, members: dict[str, Raw]) -> bool:
-    # A plain key can be written in no other way than its own letters and with unicode escapes, so where there are none
-    # of these, and each key stands in the body once, no key is there twice. A scan costs less than another decoding.
+    # OpenAI's keys can be written with their own letters or with unicode escapes, so where there are none of these, and
+    # each key stands in the body once, no key is there twice. A scan costs less than another decoding.
     if len(body) <= _SCANNED and b"\\u" not in body:
         for key in members:
-            if not key.isidentifier() or not key.isascii() or body.count(b'"%b"' % key.encode()) != 1:
+            quoted = _QUOTED.get(key)
+            if quoted is None or body.count(quoted) != 1:
                 break
         else:
             return False
