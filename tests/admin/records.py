@@ -4,7 +4,7 @@ from typing import Any
 
 from headgate.domain.record import Attempt, Outcome, RequestRecord
 from headgate.domain.usage import TokenUsage, UsageQuality
-from headgate.records.rows import INSERT, row_of
+from headgate.records.writer import RecordWriter
 from tests.admin.calling import Api
 
 NOON = 1_795_003_200_000
@@ -46,6 +46,7 @@ def record(number: int, organization: str | None, **changes: Any) -> RequestReco
 
 
 def write(api: Api, *records: RequestRecord) -> None:
-    with api.plane.database.write() as connection:
-        for each in records:
-            connection.exec_driver_sql(INSERT, row_of(each))
+    writer = RecordWriter(api.plane.database)
+    for each in records:
+        writer.append(each)
+    writer.flush()

@@ -10,7 +10,7 @@ import pytest
 
 from headgate.domain.access import ScopeKind
 from headgate.domain.errors import InvalidApiKeyError
-from headgate.identity.directory import KeyDirectory, KeyEntry, ScopeEntry, _Base
+from headgate.identity.directory import KeyDirectory, KeyEntry, ScopeEntry, _Bulk
 from headgate.identity.secrets import hash_secret
 from headgate.pipeline.handle import authenticate
 from headgate.routing.table import RouteTable
@@ -106,7 +106,7 @@ def steps_of(snapshot: Snapshot, presented: bytes) -> list[tuple[str, int]]:
     steps: list[tuple[str, int]] = []
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
-        if event == "line" and frame.f_code is not _Base.place_of.__code__:
+        if event == "line" and frame.f_code is not _Bulk.place_of.__code__:
             steps.append((frame.f_code.co_qualname, frame.f_lineno))
         return trace
 

@@ -1,0 +1,69 @@
+"""What a request used and cost, however it ended."""
+
+import pytest
+
+from headgate.domain.catalog import Price, Rates
+from headgate.domain.usage import TokenUsage, UsageQuality
+from headgate.pipeline.settle import settle
+from headgate.pipeline.trace import NOTHING_USED, Trace
+from headgate.routing.table import Deployment
+from headgate.wire.format import Metered
+from tests.pipeline.tracing import ENVELOPE, trace_of
+
+PRICE = Price(Rates(input=1_000_000_000, output=2_000_000_000), version="test 1")
+USAGE = TokenUsage(input_tokens=10, output_tokens=5)
+
+
+def ended(metered: Metered, *, price: Price | None = PRICE, billed: bool = True) -> Trace:
+    trace = trace_of()
+    trace.envelope = ENVELOPE
+    trace.deployment = Deployment("openai", "gpt-4o", price)
+    trace.may_be_billed = billed
+    trace.metered = metered
+    return trace
+
+
+async def test_the_providers_figures_are_priced() -> None:
+    settled = await settle(ended(Metered(USAGE)))
+    assert (settled.usage, settled.quality, settled.priced) == (USAGE, UsageQuality.PROVIDER, True)
+    assert settled.cost_nano_usd == 10 * 1000 + 5 * 2000
+    assert settled.price_version == "test 1"
+
+
+async def test_what_a_refused_request_reports_nothing_costs_nothing() -> None:
+    assert await settle(ended(Metered(None), billed=False)) == NOTHING_USED
+
+
+async def test_usage_that_was_reported_counts_although_the_answer_failed() -> None:
+    assert (await settle(ended(Metered(USAGE), billed=False))).usage == USAGE
+
+
+async def test_missing_usage_is_counted_from_both_sides() -> None:
+    settled = await settle(ended(Metered(None, output_text=("hello", " world"))))
+    assert settled.quality is UsageQuality.COUNTED
+    assert settled.usage.input_tokens > 0
+    assert settled.usage.output_tokens == 2
+    assert settled.cost_nano_usd > 0
+
+
+async def test_silence_after_the_request_was_sent_is_charged_its_input() -> None:
+    settled = await settle(ended(Metered(None)))
+    assert settled.usage.input_tokens > 0
+    assert settled.usage.output_tokens == 0
+
+
+async def test_without_a_price_the_cost_is_unknown() -> None:
+    settled = await settle(ended(Metered(USAGE), price=None))
+    assert (settled.priced, settled.usage) == (False, USAGE)
+
+
+async def test_a_kind_of_token_without_a_rate_makes_the_cost_unknown() -> None:
+    settled = await settle(ended(Metered(TokenUsage(input_tokens=10, input_audio_tokens=4))))
+    assert (settled.priced, settled.price_version) == (False, "test 1")
+
+
+@pytest.mark.parametrize("missing", ["envelope", "deployment"])
+async def test_a_request_that_was_never_understood_used_nothing(missing: str) -> None:
+    trace = ended(Metered(None))
+    setattr(trace, missing, None)
+    assert await settle(trace) == NOTHING_USED

@@ -1,0 +1,149 @@
+"""The edge's limits, on real sockets: framing, heads, slow clients."""
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+
+from headgate.server.listener import Listener, bind
+from headgate.server.protocol import MAX_HEADERS
+from tests.server.listening import GET, Echo, connect, converse, listening
+
+
+async def test_a_good_request_is_answered_and_the_connection_kept() -> None:
+    async with listening(Echo()) as listener:
+        answer = await converse(listener, GET + GET)
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
+
+
+POST = b"POST / HTTP/1.1\r\nhost: a\r\n"
+REFUSED = {
+    "no host": b"GET / HTTP/1.1\r\n\r\n",
+    "two hosts": b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
+    "two hosts alike": b"GET / HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n",
+    "host with a path": b"GET / HTTP/1.1\r\nhost: x/?a#\r\n\r\n",
+    "length and chunked": POST + b"content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunked and length": POST + b"transfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n0\r\n\r\n",
+    "unknown coding": b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "two codings": b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "bad chunk size": b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n",
+    "huge chunk size": b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n" + b"f" * 20 + b"\r\n",
+    "two lengths": b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd",
+    "negative length": b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n",
+    "signed length": b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: +3\r\n\r\nabc",
+    "space before colon": b"GET / HTTP/1.1\r\nhost : a\r\n\r\n",
+    "folded header": b"GET / HTTP/1.1\r\nhost: a\r\nx-one: a\r\n b\r\n\r\n",
+    "bare line feeds": b"GET / HTTP/1.1\nhost: a\n\n",
+    "bare carriage return": b"GET / HTTP/1.1\r\nhost: a\r\nx-one: a\rb: c\r\n\r\n",
+    "zero byte": b"GET / HTTP/1.1\r\nhost: a\r\nx-one: a\x00b\r\n\r\n",
+    "other protocol": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    "unknown version": b"GET / HTTP/3.7\r\nhost: a\r\n\r\n",
+    "space in target": b"GET /a b HTTP/1.1\r\nhost: a\r\n\r\n",
+    "high bytes in target": b"GET /\xff\xfe HTTP/1.1\r\nhost: a\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("data", REFUSED.values(), ids=REFUSED.keys())
+async def test_what_could_be_read_in_two_ways_is_refused_and_the_connection_closed(data: bytes) -> None:
+    async with listening(Echo()) as listener:
+        answer = await converse(listener, data + GET)
+    assert answer.startswith(b"HTTP/1.1 400 "), answer[:200]
+    assert b"connection: close" in answer
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"".join(b"x-%d: a\r\n" % i for i in range(MAX_HEADERS + 1)),
+        b"x-large: " + b"a" * 200_000 + b"\r\n",
+        b"x-" + b"n" * 100_000 + b": a\r\n",
+    ],
+    ids=["many", "long value", "long name"],
+)
+async def test_a_head_beyond_the_bounds_is_431(head: bytes) -> None:
+    async with listening(Echo()) as listener:
+        answer = await converse(listener, b"GET / HTTP/1.1\r\nhost: a\r\n" + head + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 431 ")
+
+
+async def test_a_long_target_is_431() -> None:
+    async with listening(Echo()) as listener:
+        answer = await converse(listener, b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nhost: a\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"GET / HTT", b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nabc", b"G"],
+    ids=["head", "body", "first byte"],
+)
+async def test_a_client_that_stops_sending_gets_408(data: bytes) -> None:
+    async with listening(Echo(), header_timeout_s=0.2) as listener:
+        reader, writer = await connect(listener)
+        writer.write(data)
+        answer = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"request_timeout" in answer
+
+
+async def test_a_client_that_sends_nothing_is_closed_without_a_word() -> None:
+    async with listening(Echo(), header_timeout_s=0.2) as listener:
+        reader, writer = await connect(listener)
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+
+
+async def test_a_head_that_trickles_is_cut_although_bytes_keep_coming() -> None:
+    async with listening(Echo(), header_timeout_s=0.3) as listener:
+        reader, writer = await connect(listener)
+        writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n")
+
+        async def trickle() -> None:
+            with contextlib.suppress(ConnectionError):
+                for _ in range(2000):
+                    writer.write(b"x")
+                    await writer.drain()
+                    await asyncio.sleep(0.02)
+
+        async with asyncio.TaskGroup() as group:
+            slow = group.create_task(trickle())
+            answer = await asyncio.wait_for(reader.read(), 10)
+            slow.cancel()
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+async def test_a_request_being_answered_has_no_deadline() -> None:
+    app = Echo()
+    async with listening(app, header_timeout_s=0.1) as listener:
+        reader, writer = await connect(listener)
+        writer.write(b"GET /held HTTP/1.1\r\nhost: a\r\n\r\n")
+        await asyncio.wait_for(app.held.wait(), 5)
+        listener._tick()
+        await asyncio.sleep(0.3)
+        listener._tick()
+        app.gate.set()
+        assert (await asyncio.wait_for(reader.read(100), 5)).startswith(b"HTTP/1.1 200 OK")
+        writer.close()
+
+
+async def test_a_client_that_leaves_behind_pipelined_requests_is_noticed_by_the_running_one() -> None:
+    left = asyncio.Event()
+    started = asyncio.Event()
+
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        receive.__self__.on_disconnect(left.set)
+        started.set()
+        await asyncio.wait_for(left.wait(), 10)
+
+    listener = Listener(app, bind("127.0.0.1:0"), tls=None, header_timeout_s=30)
+    await listener.open()
+    _, writer = await connect(listener)
+    writer.write(GET + GET + GET)
+    await asyncio.wait_for(started.wait(), 5)
+    writer.close()
+    await asyncio.wait_for(left.wait(), 5)
+    await listener.drain(1)
