@@ -28,6 +28,7 @@ from headgate.control.first_run import FirstKey, make_first_key
 from headgate.control.plane import Plane
 from headgate.control.provision import provision
 from headgate.control.publish import Publisher, load_directory
+from headgate.control.refused_keys import RefusedKeys
 from headgate.identity.secrets import ADMIN_TOKEN_PREFIX, SECRET_BYTES, hash_secret, mint_secret
 from headgate.pipeline.call import Gateway
 from headgate.pipeline.reply import Receive, Send
@@ -112,10 +113,14 @@ async def open_gateway(settings: Settings, environ: Mapping[str, str] = os.envir
         records = RecordWriter(database)
         records.start()
         stack.callback(records.close)
+        refused_keys = RefusedKeys(plane)
+        refused_keys.start()
+        stack.callback(refused_keys.close)
         gateway = Gateway(
             snapshots=snapshots,
             providers=providers,
             records=records,
+            note_refused_key=refused_keys.note,
             refuse_unpriced=settings.prices.unpriced == "refuse",
             clock=time.perf_counter,
             clock_ms=plane.clock_ms,

@@ -36,6 +36,8 @@ class Gateway(Struct, frozen=True):
     snapshots: SnapshotSource
     providers: Mapping[str, Provider]
     records: RecordWriter
+    note_refused_key: Callable[[bytes, str], None]
+    """Told of every key that opened nothing, with the request's id: its owners may read why, its caller may not."""
     refuse_unpriced: bool
     clock: Callable[[], float]
     """Monotonic seconds."""

@@ -48,6 +48,8 @@ async def handle(gateway: Gateway, call: Call, reply: Reply) -> None:
     try:
         settled = await _answer(gateway, call, trace, reply)
     except HeadgateError as error:
+        if isinstance(error, InvalidApiKeyError) and call.presented_key is not None:
+            gateway.note_refused_key(call.presented_key, call.request_id)
         _note_error(trace, error, reply)
         await _tell(call, reply, error)
     except asyncio.CancelledError:
