@@ -70,6 +70,9 @@ async def test_a_start_that_fails_lets_go_of_the_database(settings: Settings) ->
             pytest.fail("it started")
     taken.close()
     open_database(settings.storage.database).close()
+    # Nor has it made a key whose secret nobody was shown.
+    async with open_gateway(settings, {}) as running:
+        assert running.first_key is not None
 
 
 async def test_a_second_gateway_on_the_same_data_is_refused(settings: Settings) -> None:

@@ -12,10 +12,11 @@ import importlib
 import logging
 import os
 import signal
+import socket
 import ssl
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -70,11 +71,16 @@ def run(settings: Settings, *, log_level: str = "info", on_ready: Callable[[Runn
 
 
 async def _run(settings: Settings, on_ready: Callable[[Running], None] | None) -> int:
-    stop = asyncio.Event()
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def on_signal() -> None:
+        # The second one is impatience: no more waiting for requests, but they are still settled.
+        (hurry if stop.is_set() else stop).set()
+
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signal_number, stop.set)
-    async with open_gateway(settings) as running:
+        loop.add_signal_handler(signal_number, on_signal)
+    async with open_gateway(settings, hurry=hurry) as running:
         # What exists now lives as long as the process: keep the collector from looking through it again and again.
         gc.collect()
         gc.freeze()
@@ -89,8 +95,10 @@ async def _run(settings: Settings, on_ready: Callable[[Running], None] | None) -
 
 
 @asynccontextmanager
-async def open_gateway(settings: Settings, environ: Mapping[str, str] = os.environ) -> AsyncGenerator[Running]:
-    """Open everything, yield once the gateway answers, drain and close on the way out.
+async def open_gateway(
+    settings: Settings, environ: Mapping[str, str] = os.environ, *, hurry: asyncio.Event | None = None
+) -> AsyncGenerator[Running]:
+    """Open everything, yield once the gateway answers, drain and close on the way out; ``hurry`` cuts the drain short.
 
     Raises:
         StorageError: the database cannot be opened.
@@ -106,6 +114,9 @@ async def open_gateway(settings: Settings, environ: Mapping[str, str] = os.envir
         snapshots = SnapshotSource(
             Snapshot(revision=1, keys=load_directory(database), routes=build_routes(settings, providers, off, prices))
         )
+        # Before anything is made that is shown only once: a start that cannot listen must leave nothing behind.
+        tls = _server_tls(settings.server)
+        sockets = [stack.enter_context(bind(address)) for address in _addresses(settings.server)]
         plane = _plane(settings, database, snapshots)
         provision(plane, settings.organizations)
         first_key = None if settings.organizations else make_first_key(plane)
@@ -126,13 +137,15 @@ async def open_gateway(settings: Settings, environ: Mapping[str, str] = os.envir
             clock_ms=plane.clock_ms,
         )
         draining = Draining()
-        listeners = await _listen(settings, gateway, plane, meter, token=token, draining=draining)
+        listeners = await _listen(
+            settings.server, sockets, tls, gateway, plane, meter=meter, token=token, draining=draining
+        )
 
         async def drain() -> None:
             draining.on = True
             async with asyncio.TaskGroup() as group:
                 for listener in listeners:
-                    group.create_task(listener.drain(settings.server.drain))
+                    group.create_task(listener.drain(settings.server.drain, hurry or asyncio.Event()))
 
         stack.push_async_callback(drain)
         yield Running(
@@ -197,12 +210,23 @@ def _admin_token(settings: Settings) -> tuple[str, str]:
     return path.read_text().strip(), str(path)
 
 
+def _addresses(server: ServerSettings) -> tuple[str, ...]:
+    """The data plane's address and, where it is apart, the admin one."""
+    return (server.listen,) if server.admin_listen is None else (server.listen, server.admin_listen)
+
+
 async def _listen(
-    settings: Settings, gateway: Gateway, plane: Plane, meter: Meter, *, token: str, draining: Draining
+    server: ServerSettings,
+    sockets: Sequence[socket.socket],
+    tls: ssl.SSLContext | None,
+    gateway: Gateway,
+    plane: Plane,
+    *,
+    meter: Meter,
+    token: str,
+    draining: Draining,
 ) -> list[Listener]:
-    """Open the data plane's listener and, where it is apart, the admin one (the last of the list)."""
-    server = settings.server
-    tls = _server_tls(server)
+    """Open a listener on each socket; where there are two, the second one is for administration alone."""
     digest = hash_secret(token)
     admin = trusting(LazyAdmin(plane, gateway.snapshots, digest), parse_networks(server.trusted_proxies))
 
@@ -218,12 +242,13 @@ async def _listen(
             infer=infer,
         )
 
-    apart = server.admin_listen
-    wanted = [(server.listen, edge(infer=True, administer=apart is None))]
-    if apart is not None:
-        wanted.append((apart, edge(infer=False, administer=True)))
+    if len(sockets) == 1:
+        edges = [edge(infer=True, administer=True)]
+    else:
+        edges = [edge(infer=True, administer=False), edge(infer=False, administer=True)]
     listeners = [
-        Listener(app, bind(address), tls=tls, header_timeout_s=server.header_timeout) for address, app in wanted
+        Listener(app, sock, tls=tls, header_timeout_s=server.header_timeout)
+        for app, sock in zip(edges, sockets, strict=True)
     ]
     for listener in listeners:
         await listener.open()

@@ -47,7 +47,7 @@ async def listening(app: Echo, header_timeout_s: float = 30.0) -> AsyncIterator[
         yield listener
     finally:
         app.gate.set()
-        await listener.drain(1.0)
+        await listener.drain(1.0, asyncio.Event())
 
 
 async def connect(listener: Listener) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -10,7 +10,7 @@ from headgate.server.listener import Listener, bind
 from tests.server.listening import connect
 
 
-async def answer_of(method: str, *messages: dict[str, Any]) -> bytes:
+async def answer_of(method: str, *messages: dict[str, Any], version: str = "1.1") -> bytes:
     """All bytes that a client sees of an application which sends ``messages``."""
 
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -21,12 +21,12 @@ async def answer_of(method: str, *messages: dict[str, Any]) -> bytes:
     await listener.open()
     try:
         reader, writer = await connect(listener)
-        writer.write(f"{method} / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n".encode())
+        writer.write(f"{method} / HTTP/{version}\r\nhost: a\r\nconnection: close\r\n\r\n".encode())
         data = await asyncio.wait_for(reader.read(), 5)
         writer.close()
         return data
     finally:
-        await listener.drain(1)
+        await listener.drain(1, asyncio.Event())
 
 
 def start(*headers: tuple[bytes, bytes], status: int = 200) -> dict[str, Any]:
@@ -47,6 +47,12 @@ async def test_a_body_of_known_length_is_sent_as_it_is() -> None:
 async def test_a_body_of_unknown_length_is_chunked_and_empty_pieces_do_not_end_it() -> None:
     answer = await answer_of("GET", start(), piece(b"one", more=True), piece(b"", more=True), piece(b"two"))
     assert answer.split(b"\r\n\r\n", 1)[1] == b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"
+
+
+async def test_http_1_0_knows_no_chunks() -> None:
+    answer = await answer_of("GET", start(), piece(b"one", more=True), piece(b"two"), version="1.0")
+    assert b"transfer-encoding" not in answer
+    assert answer.endswith(b"\r\n\r\nonetwo")
 
 
 async def test_head_has_no_body() -> None:
@@ -96,5 +102,5 @@ async def test_who_asks_is_told_once_that_the_client_left() -> None:
         assert asyncio.get_running_loop().time() < deadline
         await asyncio.sleep(0.01)
     over.set()
-    await listener.drain(1)
+    await listener.drain(1, asyncio.Event())
     assert told == ["left"]

@@ -73,6 +73,14 @@ async def test_the_model_of_the_path_wins(client: Client) -> None:
     assert answer["usage"]["completion_tokens"] == 2
 
 
+@pytest.mark.parametrize("model", ["a%0d%0aevil", "x" * 5000, "%00"])
+async def test_a_model_of_the_path_is_as_clean_as_one_of_the_body(client: Client, model: str) -> None:
+    url = aiohttp.client.URL(f"{client.local.url}/openai/deployments/{model}/chat/completions", encoded=True)
+    headers = {"authorization": f"Bearer {client.local.key}"}
+    async with client.session.post(url, json=ASK, headers=headers) as answer:
+        assert (answer.status, (await answer.json())["error"]["param"]) == (400, "model")
+
+
 @pytest.mark.parametrize("path", ["/v1/embeddings", "/embeddings", "/openai/deployments/sandbox/embed-4/embeddings"])
 async def test_embeddings_answer_on_every_path(client: Client, path: str) -> None:
     status, _, answer = await client.call("POST", path, {"model": "sandbox/embed-4", "input": "hello"})

@@ -146,4 +146,189 @@ async def test_a_client_that_leaves_behind_pipelined_requests_is_noticed_by_the_
     await asyncio.wait_for(started.wait(), 5)
     writer.close()
     await asyncio.wait_for(left.wait(), 5)
-    await listener.drain(1)
+    await listener.drain(1, asyncio.Event())
+
+
+async def test_a_flood_of_pipelined_requests_is_cut_off() -> None:
+    app = Echo()
+    async with listening(app) as listener:
+        reader, writer = await connect(listener)
+        writer.write(b"GET /held HTTP/1.1\r\nhost: a\r\n\r\n" + GET * 10_000)
+        # Bytes that nobody reads any more make it a reset; either way nothing is answered and little is kept.
+        with contextlib.suppress(ConnectionResetError):
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert listener._connections() == []
+        writer.close()
+
+
+@pytest.mark.parametrize("split", [False, True])
+async def test_an_offered_upgrade_is_ignored_and_the_body_is_the_body(split: bool) -> None:
+    head = (
+        b"POST / HTTP/1.1\r\nhost: a\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\n"
+        b"http2-settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\ncontent-length: %d\r\n\r\n" % len(GET)
+    )
+    async with listening(Echo()) as listener:
+        reader, writer = await connect(listener)
+        writer.write(head if split else head + GET)
+        if split:
+            await writer.drain()
+            await asyncio.sleep(0.05)
+            writer.write(GET)
+        writer.write(GET)
+        answer = b""
+        with contextlib.suppress(TimeoutError):
+            while piece := await asyncio.wait_for(reader.read(65536), 0.5):
+                answer += piece
+        writer.close()
+    # The first GET is the body of the POST, the second one a request of its own.
+    sizes = [part.rpartition(b"\r\n\r\n")[2] for part in answer.split(b"HTTP/1.1 200 OK")[1:]]
+    assert sizes == [b"%d" % len(GET), b"0"]
+
+
+async def test_connect_is_refused() -> None:
+    async with listening(Echo()) as listener:
+        answer = await converse(listener, b"CONNECT 10.0.0.1:22 HTTP/1.1\r\nhost: 10.0.0.1:22\r\n\r\nSSH-2.0-x\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+async def test_trailers_are_no_headers() -> None:
+    seen: list[bytes] = []
+
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        while (await receive())["more_body"]:
+            pass
+        seen.extend(name for name, _ in scope["headers"])
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    listener = Listener(app, bind("127.0.0.1:0"), tls=None, header_timeout_s=30)
+    await listener.open()
+    chunked = b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nauthorization: Bearer x\r\n\r\n"
+    answer = await converse(listener, b"POST / HTTP/1.1\r\nhost: a\r\n" + chunked)
+    await listener.drain(1, asyncio.Event())
+    assert answer.startswith(b"HTTP/1.1 204 ")
+    assert seen == [b"host", b"transfer-encoding"]
+
+
+async def test_a_read_that_ends_behind_the_target_is_no_fault() -> None:
+    async with listening(Echo()) as listener:
+        reader, writer = await connect(listener)
+        for piece in (b"GET /", b" HTTP/1.1\r\nhost: a\r\n\r\n"):
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.05)
+        assert (await asyncio.wait_for(reader.read(100), 5)).startswith(b"HTTP/1.1 200 OK")
+        writer.close()
+
+
+@pytest.mark.parametrize("rest", [b"garbage\r\n\r\n", b"GET / HT"])
+async def test_no_refusal_is_written_into_the_answer_of_an_earlier_request(rest: bytes) -> None:
+    app = Echo()
+    async with listening(app, header_timeout_s=0.2) as listener:
+        reader, writer = await connect(listener)
+        writer.write(b"GET /held HTTP/1.1\r\nhost: a\r\n\r\n" + rest)
+        await asyncio.wait_for(app.held.wait(), 5)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+
+class Early:
+    """Answers before it has read the body, and closes, as a refusal does."""
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        headers = [(b"content-length", b"2"), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 413, "headers": headers})
+        await send({"type": "http.response.body", "body": b"no"})
+
+
+async def test_a_refusal_is_seen_although_the_body_is_still_arriving() -> None:
+    listener = Listener(Early(), bind("127.0.0.1:0"), tls=None, header_timeout_s=30)
+    await listener.open()
+    reader, writer = await connect(listener)
+    writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 20000000\r\n\r\n")
+
+    async def upload() -> None:
+        with contextlib.suppress(ConnectionError):
+            for _ in range(200):
+                writer.write(b"x" * 100_000)
+                await writer.drain()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(upload())
+        answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    await listener.drain(1, asyncio.Event())
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert answer.endswith(b"no")
+
+
+async def test_a_connection_whose_body_ended_after_its_answer_expires() -> None:
+    class KeepOpen(Early):
+        async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 405, "headers": [(b"content-length", b"0")]})
+            await send({"type": "http.response.body", "body": b""})
+
+    listener = Listener(KeepOpen(), bind("127.0.0.1:0"), tls=None, header_timeout_s=30)
+    await listener.open()
+    reader, writer = await connect(listener)
+    writer.write(b"PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n")
+    assert (await asyncio.wait_for(reader.read(100), 5)).startswith(b"HTTP/1.1 405 ")
+    writer.write(b"late")
+    await writer.drain()
+    await asyncio.sleep(0.05)
+    (connection,) = listener._connections()
+    assert connection.deadline < asyncio.get_running_loop().time() + 100
+    writer.close()
+    await listener.drain(1, asyncio.Event())
+
+
+class Flood:
+    """Sends more than any buffer holds, and notes when it is told that its client is gone."""
+
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        try:
+            for _ in range(200):
+                await send({"type": "http.response.body", "body": b"x" * 1_000_000, "more_body": True})
+        finally:
+            self.over.set()
+
+
+async def test_a_client_that_reads_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headgate.server.protocol.UNREAD_S", 0.3)
+    app = Flood()
+    listener = Listener(app, bind("127.0.0.1:0"), tls=None, header_timeout_s=30)
+    await listener.open()
+    _, writer = await connect(listener)
+    writer.transport.pause_reading()
+    writer.write(GET)
+    await asyncio.wait_for(app.over.wait(), 10)
+    writer.close()
+    await listener.drain(1, asyncio.Event())
+
+
+async def test_a_client_that_leaves_after_a_large_body_is_noticed() -> None:
+    left, started = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        while (await receive())["more_body"]:
+            pass
+        receive.__self__.on_disconnect(left.set)
+        started.set()
+        await asyncio.wait_for(left.wait(), 10)
+
+    listener = Listener(app, bind("127.0.0.1:0"), tls=None, header_timeout_s=30)
+    await listener.open()
+    _, writer = await connect(listener)
+    writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 300000\r\n\r\n")
+    await writer.drain()
+    await asyncio.sleep(0.05)
+    writer.write(b"x" * 300_000)
+    await asyncio.wait_for(started.wait(), 5)
+    writer.close()
+    await asyncio.wait_for(left.wait(), 5)
+    await listener.drain(1, asyncio.Event())

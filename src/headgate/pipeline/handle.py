@@ -34,6 +34,7 @@ from headgate.pipeline.trace import Settled, Trace
 from headgate.snapshot import Snapshot
 from headgate.upstream.transport import UpstreamRequest
 from headgate.wire.format import UpstreamBody
+from headgate.wire.json_body import MAX_MODEL_CHARS, refuse_unclean
 
 _log: Final = logging.getLogger("headgate.pipeline")
 _CONTENT_TYPE: Final = (b"content-type", b"application/json")
@@ -63,7 +64,7 @@ async def handle(gateway: Gateway, call: Call, reply: Reply) -> None:
         reply.stop_watching()
         if trace.key is not None:
             if settled is None:
-                settled = await settle(trace)
+                settled = await _settle_surely(trace)
             gateway.records.append(trace.record(settled, gateway.clock()))
 
 
@@ -71,14 +72,19 @@ async def _answer(gateway: Gateway, call: Call, trace: Trace, reply: Reply) -> S
     """The good way through; returns the settlement where it is known by then."""
     prepared = _prepare(gateway, call, trace)
     task = _this_task()
+    settled: Settled | None = None
     if prepared.envelope.stream:
         # Closing the provider's socket stops what nobody reads any more; what was produced is settled by count.
         reply.watch_client(task.cancel)
-        settled = None
         await relay_stream(gateway, prepared, trace, reply)
     else:
-        reply.watch_client(lambda: task.get_loop().call_later(_DRAIN_AFTER_CLIENT_S, task.cancel))
-        settled = await relay_whole(gateway, prepared, trace, reply)
+        patience: list[asyncio.TimerHandle] = []
+        reply.watch_client(lambda: patience.append(task.get_loop().call_later(_DRAIN_AFTER_CLIENT_S, task.cancel)))
+        try:
+            settled = await relay_whole(gateway, prepared, trace, reply)
+        finally:
+            for timer in patience:
+                timer.cancel()
     if reply.client_gone:
         _note_client_gone(trace)
     return settled
@@ -95,6 +101,7 @@ def _prepare(gateway: Gateway, call: Call, trace: Trace) -> Prepared:
     wire_format = call.wire_format
     envelope = wire_format.parse_envelope(call.body)
     if call.path_model is not None:
+        refuse_unclean(call.path_model, "model", MAX_MODEL_CHARS)
         envelope = replace(envelope, model=call.path_model)
     trace.envelope = envelope
     model = envelope.model
@@ -157,9 +164,23 @@ async def _cancelled(call: Call, trace: Trace, reply: Reply) -> None:
     if reply.client_gone:
         _note_client_gone(trace)
         return
-    error = OverloadedError("The gateway is shutting down.", retry_after_s=1, reason="shutting_down")
+    error = shutting_down()
     _note_error(trace, error, reply)
     await _tell(call, reply, error)
+
+
+async def _settle_surely(trace: Trace) -> Settled:
+    """Settle, whoever cancels: a client that leaves and the end of a drain may both strike while tokens are counted."""
+    while True:
+        try:
+            return await settle(trace)
+        except asyncio.CancelledError:
+            _this_task().uncancel()
+
+
+def shutting_down() -> OverloadedError:
+    """What a request hears that comes too late, or takes longer than the drain."""
+    return OverloadedError("The gateway is shutting down.", retry_after_s=1, reason="shutting_down")
 
 
 def _this_task() -> asyncio.Task[object]:

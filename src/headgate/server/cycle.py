@@ -16,6 +16,7 @@ class EdgeCycle(RequestResponseCycle):
     """Sends what the application says; `receive` is uvicorn's."""
 
     _head: bytes = b""
+    _until_close: bool = False
     _left: Callable[[], object] | None = None
 
     def on_disconnect(self, left: Callable[[], object]) -> None:
@@ -64,6 +65,10 @@ class EdgeCycle(RequestResponseCycle):
         if self.scope["method"] == "HEAD" or status in _BODILESS:
             self.chunked_encoding = False
             self.expected_content_length = 0
+        elif self.chunked_encoding is None and self.scope["http_version"] == "1.0":
+            # No chunks there (RFC 9112 §6.1): the body ends with the connection.
+            self.chunked_encoding = False
+            self._until_close = True
         elif self.chunked_encoding is None:
             self.chunked_encoding = True
             parts.append(b"transfer-encoding: chunked\r\n")
@@ -85,6 +90,8 @@ class EdgeCycle(RequestResponseCycle):
                 data += b"0\r\n\r\n"
         elif self.scope["method"] == "HEAD":
             data = b""
+        elif self._until_close:
+            data = body
         else:
             self.expected_content_length -= len(body)
             if self.expected_content_length < 0 or (self.expected_content_length and not more_body):
@@ -97,6 +104,4 @@ class EdgeCycle(RequestResponseCycle):
         if not more_body:
             self.response_complete = True
             self.message_event.set()
-            if not self.keep_alive:
-                self.transport.close()
             self.on_response()

@@ -24,14 +24,13 @@ from headgate.domain.errors import (
     MethodNotAllowedError,
     ModelNotFoundError,
     NotFoundError,
-    OverloadedError,
     UnsupportedMediaTypeError,
 )
 from headgate.domain.ids import REQUEST, mint
 from headgate.identity.keys import may_use_model
 from headgate.identity.policy import ROUTES, Plane
 from headgate.pipeline.call import Call, Gateway
-from headgate.pipeline.handle import authenticate, error_headers, handle
+from headgate.pipeline.handle import authenticate, error_headers, handle, shutting_down
 from headgate.pipeline.reply import Receive, Reply, Send
 from headgate.server.cycle import EdgeCycle
 from headgate.server.head import Head, read_head
@@ -122,13 +121,20 @@ class Edge:
             if scope["method"] != "POST":
                 raise _method_not_allowed("POST")
             if self._draining.on:
-                raise OverloadedError("The gateway is shutting down.", retry_after_s=1, reason="shutting_down")
+                raise shutting_down()
             head = read_head(scope["headers"])
             body = await self._read_body(head, receive)
         except HeadgateError as error:
             await _refuse(wire_format, error, request_id, reply)
             return
         except _ClientLeftError:
+            return
+        except asyncio.CancelledError:
+            # The drain is over while the body is still on its way.
+            task = asyncio.current_task()
+            assert task is not None
+            task.uncancel()
+            await _refuse(wire_format, shutting_down(), request_id, reply)
             return
         await handle(
             gateway,
@@ -159,7 +165,9 @@ class Edge:
         body = msgspec.json.encode(answer)
         if scope["method"] == "HEAD":
             headers.append((b"content-length", b"%d" % len(body)))
-            reply.begin(status, headers)
+            waiting = reply.begin(status, headers)
+            if waiting is not None:
+                await waiting
             await reply.end()
             return
         await reply.whole(status, headers, body)

@@ -24,7 +24,8 @@ def trusting(app: AsgiApp, networks: Networks) -> AsgiApp:
         peer = scope.get("client")
         if peer is not None and _is_trusted(peer[0], networks):
             headers = dict(scope["headers"])
-            address = client_address(headers.get(b"x-forwarded-for", b"").decode("latin-1"), networks)
+            fields = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+            address = client_address(",".join(fields), networks)
             if address is not None:
                 scope = scope | {"client": (address, 0)}
             if headers.get(b"x-forwarded-proto") in (b"http", b"https"):

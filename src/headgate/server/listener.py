@@ -19,6 +19,7 @@ from uvicorn.server import ServerState
 from headgate.server.protocol import EdgeProtocol
 
 _SWEEP_S: Final = 0.5
+_DRAIN_LOOK_S: Final = 0.02
 _BACKLOG: Final = 2048
 _CANCELLED_REQUESTS_S: Final = 5.0
 _log: Final = logging.getLogger("headgate.server")
@@ -60,15 +61,19 @@ class Listener:
         self._tick()
         self._server = await loop.create_server(make, sock=self._socket, ssl=self._tls, backlog=_BACKLOG)
 
-    async def drain(self, seconds: float) -> None:
-        """Stop accepting, let requests finish for ``seconds``, then cancel the rest and wait for their settlement."""
+    async def drain(self, seconds: float, hurry: asyncio.Event) -> None:
+        """Stop accepting, let requests finish for ``seconds``, then cancel the rest and wait for their settlement.
+
+        ``hurry`` ends the wait early.
+        """
         if self._server is not None:
             self._server.close()
         for connection in self._connections():
             connection.shutdown()
         deadline = time.monotonic() + seconds
-        while self._state.tasks and time.monotonic() < deadline:
-            await asyncio.wait(self._state.tasks, timeout=deadline - time.monotonic())
+        # A look now and then, because nothing signals that a socket's buffer has been emptied.
+        while self._is_busy() and time.monotonic() < deadline and not hurry.is_set():  # noqa: ASYNC110
+            await asyncio.sleep(_DRAIN_LOOK_S)
         if self._state.tasks:
             _log.warning("drain is over, ending requests", extra={"requests": len(self._state.tasks)})
             for task in self._state.tasks:
@@ -80,6 +85,12 @@ class Listener:
         for connection in self._connections():
             connection.transport.close()
 
+    def _is_busy(self) -> bool:
+        """Whether a request is running, or an answer has not left yet."""
+        return bool(self._state.tasks) or any(
+            connection.transport.get_write_buffer_size() for connection in self._connections()
+        )
+
     def _connections(self) -> list[EdgeProtocol]:
         """The open connections: those in the state were made by `open`, so they are of our class."""
         return list(cast("set[EdgeProtocol]", self._state.connections))
@@ -87,12 +98,11 @@ class Listener:
     def _tick(self) -> None:
         """Twice a second: the Date header, and the connections whose time is up."""
         loop = asyncio.get_running_loop()
+        self._sweep = loop.call_later(_SWEEP_S, self._tick)
         self._state.default_headers = [(b"date", email.utils.formatdate(usegmt=True).encode())]
         now = loop.time()
         for connection in self._connections():
-            if connection.deadline < now:
-                connection.expire()
-        self._sweep = loop.call_later(_SWEEP_S, self._tick)
+            connection.look(now)
 
 
 def bind(address: str) -> socket.socket:

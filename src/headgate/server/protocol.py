@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
 MAX_HEADERS: Final = 128
 MAX_HEADER_BYTES: Final = 64 * 1024
-MOST_PIPELINED: Final = 4
+MOST_PIPELINED: Final = 16
+UNREAD_S: Final = 60.0
+"""How long a client may leave what was sent to it unread before its connection is aborted."""
+LINGER_S: Final = 2.0
+"""How long the rest of a refused body is read and dropped, so that the refusal is seen."""
 KEEP_ALIVE_S: Final = 75.0
 """How long an idle connection is kept: longer than the 60 s of common load balancers, so that they close first."""
 SLOWEST_BODY_BYTES_PER_S: Final = 512
@@ -35,6 +39,7 @@ SLOWEST_BODY_BYTES_PER_S: Final = 512
 _HEAD_TOO_LARGE: Final = HeadersTooLargeError(
     f"The request's head is larger than {MAX_HEADER_BYTES} bytes or has more than {MAX_HEADERS} fields."
 )
+_UPGRADE_FIELDS: Final = frozenset({b"upgrade", b"connection", b"http2-settings"})
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _TARGET: Final = re.compile(rb"[!-~]+")
 
@@ -58,29 +63,68 @@ class EdgeProtocol(HttpToolsProtocol):
         self._header_timeout_s = header_timeout_s
         self._refusal: HeadgateError | None = None
         self._header_bytes = 0
+        self._fields = 0
         self._hosts = 0
         self._host = b""
         self._body_begun = 0.0
         self._body_bytes = 0
+        self._in_head = False
         self._reading = False
+        self._lingering = False
+        self._is_upgrade = False
         self._running: EdgeCycle | None = None
+        self._unsent = 0
+        self._unsent_since = 0.0
         self.deadline = self.loop.time() + header_timeout_s
-        """Loop time at which the sweep calls `expire`."""
+        """Loop time at which `look` ends the wait for the client."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone: every request of this connection hears of it."""
         super().connection_lost(exc)
         # uvicorn tells only the newest request; with pipelining an older one may still be running.
         waiting = [cycle for cycle, _ in self.pipeline]
+        self.pipeline.clear()
         for cycle in (self._running, *waiting, self._current):
             if isinstance(cycle, EdgeCycle):
                 cycle.disconnect()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what arrived, or refuse it."""
+        if self._lingering:
+            return
+        parser = self.parser
+        assert parser is not None
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("")
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Go on in HTTP/1.1 where a client offers another protocol, as Java's HTTP client always does (RFC 9110 §7.8).
+
+        llhttp stops behind such a head and would take the body for the other protocol's bytes, so the request is
+        parsed again without the offer.
+        """
+        self._is_upgrade = False
+        if self.scope["method"] == "CONNECT":
+            self._refusal = InvalidRequestError("This is no proxy: CONNECT has nothing to connect to.")
+            self.send_400_response("")
+            return
+        lines = [f"{self.scope['method']} ".encode() + self.url + b" HTTP/1.1"]
+        lines += [b"%b: %b" % field for field in self.headers if field[0] not in _UPGRADE_FIELDS]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
 
     def on_message_begin(self) -> None:
         """A request's first byte: from here its head must arrive in time."""
         super().on_message_begin()
         self._header_bytes = 0
+        self._fields = 0
         self._hosts = 0
+        self._in_head = True
         self._body_bytes = 0
         self._reading = True
         self.deadline = self.loop.time() + self._header_timeout_s
@@ -90,22 +134,25 @@ class EdgeProtocol(HttpToolsProtocol):
         self._header_bytes += len(url)
         if self._header_bytes > MAX_HEADER_BYTES:
             self._refuse(_HEAD_TOO_LARGE)
-        if _TARGET.fullmatch(url) is None:
+        # llhttp hands over an empty piece where a read ends exactly behind the target.
+        if url and _TARGET.fullmatch(url) is None:
             self._refuse(InvalidRequestError("The request target holds characters that a URL cannot hold."))
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Bound the head, and see that there is one sane Host (RFC 9112 §3.2)."""
-        headers = self.headers
+        """Bound the head, and see that there is one sane Host (RFC 9112 §3.2). Trailers are counted and dropped."""
         self._header_bytes += len(name) + len(value) + 4
-        if self._header_bytes > MAX_HEADER_BYTES or len(headers) >= MAX_HEADERS:
+        self._fields += 1
+        if self._header_bytes > MAX_HEADER_BYTES or self._fields > MAX_HEADERS:
             self._refuse(_HEAD_TOO_LARGE)
+        if not self._in_head:
+            return
         name = name.lower()
         if name == b"host":
             self._check_host(value)
         elif name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
-        headers.append((name, value))
+        self.headers.append((name, value))
 
     def _check_host(self, value: bytes) -> None:
         self._hosts += 1
@@ -118,6 +165,11 @@ class EdgeProtocol(HttpToolsProtocol):
         """The head is whole: hand it to the application; the body's clock starts."""
         parser = self.parser
         assert parser is not None
+        self._in_head = False
+        if parser.should_upgrade():
+            self._is_upgrade = True
+            self.scope["method"] = parser.get_method().decode("ascii")
+            return
         version = parser.get_http_version()
         if self._hosts != 1 and not (self._hosts == 0 and version == "1.0"):
             self._refuse(InvalidRequestError("A request has exactly one Host header."))
@@ -151,29 +203,41 @@ class EdgeProtocol(HttpToolsProtocol):
             self._running = cycle
             self._start_asgi_task(cycle, self._app)
         else:
-            # A pipelined request waits for its turn (RFC 9112 §9.3.2). Reading goes on for a few of them: while it is
-            # paused, nobody notices that the client has left.
-            self.pipeline.appendleft((cycle, self._app))
+            # A pipelined request waits for its turn (RFC 9112 §9.3.2). Reading goes on, or nobody would notice
+            # that the client has left; so their number is bounded.
             if len(self.pipeline) >= MOST_PIPELINED:
-                self.flow.pause_reading()
+                self._refuse(InvalidRequestError(f"More than {MOST_PIPELINED} requests wait on one connection."))
+            self.pipeline.appendleft((cycle, self._app))
 
     def on_body(self, body: bytes) -> None:
         """Count the body: it may pause for the header time-out, and be no slower than the bound as a whole."""
         self._body_bytes += len(body)
+        if self._is_upgrade:
+            return
         allowance = self._header_timeout_s + self._body_bytes / SLOWEST_BODY_BYTES_PER_S
         self.deadline = min(self.loop.time() + self._header_timeout_s, self._body_begun + allowance)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Everything arrived; the client is waited for no longer."""
+        """Everything arrived; the client is waited for no longer, unless its answer is complete already."""
+        if self._is_upgrade:
+            return
         self._reading = False
-        self.deadline = math.inf
+        current = self._current
+        is_answered = current is None or current.response_complete
+        self.deadline = self.loop.time() + KEEP_ALIVE_S if is_answered else math.inf
         super().on_message_complete()
+        # A large body pauses reading; from here on it must go on, or nobody would notice that the client has left.
+        self.flow.resume_reading()
 
     def on_response_complete(self) -> None:
         """Wait for the next request without a timer of our own: the sweep looks at `deadline`."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
+            return
+        running = self._running
+        if running is not None and not running.keep_alive:
+            self._close_after(running)
             return
         self.flow.resume_reading()
         if self.pipeline:
@@ -183,17 +247,43 @@ class EdgeProtocol(HttpToolsProtocol):
         elif not self._reading:
             self.deadline = self.loop.time() + KEEP_ALIVE_S
 
+    def _close_after(self, cycle: EdgeCycle) -> None:
+        """Close behind a last answer. Where its request is still arriving, read on a while, unheeding.
+
+        Closing a socket with unread bytes resets the connection, and the client loses the answer (RFC 9112 §9.6).
+        """
+        if not cycle.more_body:
+            self.transport.close()
+            return
+        self._lingering = True
+        self.deadline = self.loop.time() + LINGER_S
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.resume_reading()
+
     @property
     def _current(self) -> RequestResponseCycle | None:
         # uvicorn declares its attribute without the None that it starts with.
         return cast("RequestResponseCycle | None", self.cycle)
 
+    def look(self, now: float) -> None:
+        """The sweep's look: end the wait for a client that does not send, and for one that does not read."""
+        if self.transport.is_closing() and self._unsent == 0 and self.transport.get_write_buffer_size() == 0:
+            return
+        if self.deadline < now:
+            self.expire()
+        unsent = self.transport.get_write_buffer_size()
+        if unsent == 0 or unsent < self._unsent or self._unsent == 0:
+            self._unsent_since = now
+        elif now - self._unsent_since > UNREAD_S:
+            self.transport.abort()
+        self._unsent = unsent
+
     def expire(self) -> None:
         """The deadline has passed: say so where a request had begun, and close."""
         if self.transport.is_closing():
             return
-        current = self._current
-        if self._reading and (current is None or not current.response_started):
+        if self._reading and not self._lingering:
             self._refusal = RequestTimeoutError("The request did not arrive in time.")
             self.send_400_response("")
         else:
@@ -205,9 +295,13 @@ class EdgeProtocol(HttpToolsProtocol):
         self._refusal = None
         if self.transport.is_closing():
             return
-        current = self._current
-        if current is not None and current.response_started and not current.response_complete:
-            # An answer is on its way; bytes of another one in the middle would corrupt it.
+        running = self._running
+        if (
+            running is not None
+            and not running.response_complete
+            and (running.response_started or running is not self._current or not running.more_body)
+        ):
+            # Another request's answer is due or on its way; these bytes would be taken for it.
             self.transport.close()
             return
         body = msgspec.json.encode(
