@@ -220,3 +220,17 @@ def test_the_changelog_has_a_place_for_what_comes_next() -> None:
 @pytest.mark.parametrize(("page", "lines"), [("ARCHITECTURE.md", 250), ("CONTRIBUTING.md", 150)])
 def test_pages_that_everybody_reads_stay_short(page: str, lines: int) -> None:
     assert (ROOT / page).read_text("utf-8").count("\n") <= lines
+
+
+def test_every_invariant_names_a_test_that_exists() -> None:
+    table = (ROOT / "ARCHITECTURE.md").read_text("utf-8").partition("## Invariants")[2].partition("\n## ")[0]
+    rows = [line.strip("|").split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
+
+    assert len(rows) >= 12
+    for row in rows:
+        path = ""
+        for file, name in re.findall(r"`(tests/[^:`]+|…)(?:::(\w+))?`", row[1]):
+            path = path if file == "…" else file
+            assert not name or f"def {name}(" in (ROOT / path).read_text("utf-8"), f"{path}::{name}"
+        assert path, row
+        assert (ROOT / path).is_file(), row

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ def headgate(*arguments: str, cwd: Path, environ: Mapping[str, str] | None = Non
 
 
 @contextlib.contextmanager
-def running(*arguments: str, cwd: Path) -> Iterator[tuple[str, Path]]:
+def running(*arguments: str, cwd: Path) -> Generator[tuple[str, Path]]:
     """Run a command that serves; yield its URL and the file with all it wrote, and end it with SIGTERM."""
     output = cwd / "output.txt"
     with output.open("wb") as sink:

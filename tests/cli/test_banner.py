@@ -15,6 +15,8 @@ FIRST = Greeting(
     secret="hg_secret",
     providers_on=("sandbox", "openai"),
     providers_off=("anthropic: the provider `anthropic` has no credential",),
+    scope="default/default",
+    command=".venv/bin/headgate",
 )
 
 
@@ -37,9 +39,23 @@ def test_a_later_start_shows_no_secret():
     assert "$HEADGATE_API_KEY" in text
 
 
+def test_a_later_start_says_how_to_make_a_key_at_the_address_it_has():
+    line = ".venv/bin/headgate keys create NAME --scope default/default --sandbox"
+    assert f"  {line} --url http://127.0.0.1:4101\n" in banner(replace(FIRST, secret=None))
+    assert f"  {line}\n" in banner(replace(FIRST, secret=None, admin_url="http://127.0.0.1:4100"))
+    assert line not in banner(FIRST)
+
+
 @pytest.mark.parametrize("part", ["sandbox, openai", "has no credential", "data/admin-token", "http://127.0.0.1:4101"])
 def test_the_operator_learns_what_is_on_and_where_the_token_lies(part: str):
     assert part in banner(FIRST)
+
+
+def test_who_has_the_sandbox_alone_learns_how_to_add_a_vendor_where_that_is_true():
+    alone = replace(FIRST, providers_on=("sandbox",), vendors_by_environment=True)
+    assert "OPENAI_API_KEY, GEMINI_API_KEY" in banner(alone)
+    assert "GEMINI_API_KEY" not in banner(replace(alone, vendors_by_environment=False))
+    assert "GEMINI_API_KEY" not in banner(replace(alone, providers_on=("sandbox", "openai")))
 
 
 def test_the_exports_are_lines_a_shell_takes():

@@ -1,5 +1,6 @@
 """``headgate check-config``: what is wrong is named before a start meets it."""
 
+import json
 from pathlib import Path
 
 from tests.cli.gateway import headgate
@@ -19,11 +20,23 @@ def test_a_good_configuration_is_said_to_be_good(tmp_path: Path):
     (tmp_path / "headgate.yaml").write_text("providers:\n  sandbox: {kind: sandbox}\n")
     done = headgate("check-config", "headgate.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "1 providers" in done.stdout
+    assert done.stdout == "headgate.yaml can be used: 1 provider, 0 models, 0 organizations\n"
+
+
+def test_a_provider_without_credential_is_off_which_is_no_mistake(tmp_path: Path):
+    (tmp_path / "headgate.yaml").write_text('providers:\n  openai: {kind: openai, credential: "${OPENAI_API_KEY:-}"}\n')
+    done = headgate("check-config", "headgate.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Off, because the credential is empty: openai" in done.stdout
+    told = headgate("check-config", "headgate.yaml", "--json", cwd=tmp_path)
+    assert json.loads(told.stdout)["providers_off"] == ["openai"]
+    assert headgate("doctor", "--config", "headgate.yaml", cwd=tmp_path).returncode == 0
 
 
 def test_a_provider_that_cannot_be_built_is_found_before_the_start(tmp_path: Path):
     (tmp_path / "headgate.yaml").write_text("providers:\n  local:\n    kind: nonesuch\n")
-    done = headgate("check-config", "headgate.yaml", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "headgate.yaml:3: providers.local.kind" in done.stderr
+    for command in (("check-config", "headgate.yaml"), ("serve", "--config", "headgate.yaml")):
+        done = headgate(*command, cwd=tmp_path)
+        assert done.returncode == 1
+        assert done.stderr.startswith("headgate: headgate.yaml:3: providers.local.kind: there is no kind 'nonesuch'")
+        assert done.stderr.count("\n") == 1

@@ -4,7 +4,7 @@ import http.server
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ Answer = Callable[[str, str, bytes], tuple[int, bytes]]
 
 
 @contextmanager
-def serving(answer: Answer) -> Iterator[tuple[str, list[dict[str, str]]]]:
+def serving(answer: Answer) -> Generator[tuple[str, list[dict[str, str]]]]:
     """An HTTP server on loopback that answers with what ``answer(method, path, body)`` returns."""
     seen: list[dict[str, str]] = []
 
@@ -71,6 +71,19 @@ def test_pages_are_followed_to_the_limit():
         assert GatewayClient(url, "t").pages("/keys", 10) == [1, 2, 3]
         assert GatewayClient(url, "t").pages("/keys", 2) == [1, 2]
     assert len(seen) == 3
+
+
+def test_a_shortened_id_stands_for_the_one_that_has_its_ends():
+    ids = ("key_1a2097cf00000000", "key_1a2097cf11111111", "key_2b3097cf11111111")
+    body = json.dumps({"data": [{"id": each} for each in ids], "next_cursor": None}).encode()
+    with serving(lambda method, path, content: (200, body)) as (url, seen):
+        client = GatewayClient(url, "t")
+        assert client.whole_id("/keys", ids[0]) == ids[0]
+        assert seen == []
+        assert client.whole_id("/keys", "key_…00000000") == ids[0]
+        for text, words in (("key_…11111111", "several"), ("key_…22222222", "none")):
+            with pytest.raises(CommandError, match=words):
+                client.whole_id("/keys", text)
 
 
 def test_a_problem_is_shown_with_its_field():

@@ -49,7 +49,10 @@ def test_the_version_is_printed(tmp_path: Path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("nonsense",), ("keys",), ("serve", "--port", "x"), ("keys", "create", "name"), ("usage", "--nonsense")],
+    [
+        *(("nonsense",), ("keys",), ("serve", "--port", "x"), ("keys", "create", "name"), ("usage", "--nonsense")),
+        *(("requests", "nonsense"), ("requests", "--token", "x", "show", "req_1")),
+    ],
 )
 def test_wrong_usage_is_exit_code_two(tmp_path: Path, arguments: tuple[str, ...]):
     done = headgate(*arguments, cwd=tmp_path)
@@ -69,7 +72,14 @@ def test_listen_and_port_together_are_wrong_usage(tmp_path: Path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("keys", "list"), ("usage",), ("requests",), ("requests", "show", "req_1"), ("keys", "revoke", "key_1")],
+    [
+        ("keys", "list"),
+        ("usage",),
+        ("requests",),
+        ("requests", "--limit", "3", "--json"),
+        ("requests", "show", "req_1"),
+        ("keys", "revoke", "key_1"),
+    ],
 )
 def test_a_client_command_says_how_to_start_a_gateway(tmp_path: Path, arguments: tuple[str, ...]):
     url = f"http://127.0.0.1:{free_port()}"

@@ -78,5 +78,6 @@ def test_a_first_start_is_fine_and_the_visit_makes_no_database(
     assert doctoring.doctor(None, as_json=False) == 0
     out = capsys.readouterr().out
     assert "provider sandbox" in out
+    assert "needs no credential" in out
     assert "does not exist yet" in out
     assert list(tmp_path.iterdir()) == []

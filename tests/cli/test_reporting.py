@@ -16,6 +16,10 @@ def test_requests_and_usage_show_what_was_sent(gateway: tuple[str, Path], cli: C
     assert cli("requests", "show", found["id"]) == found
     # Reports leave the sandbox out.
     assert cli("usage", "--group-by", "key", "--interval", "total")["data"] == []
+    counted = cli("usage", "--group-by", "key", "--interval", "total", "--sandbox")["data"]
+    assert [row["output_tokens"] for row in counted if row["key"] == made["id"]] == [7]
+    assert cli("requests", "--key", made["id"])["data"] == [found]
+    assert cli("requests", "show", f"req_…{found['id'][-8:]}") == found
     assert "no such request" in cli("requests", "show", "req_none", code=1).lower()
 
 
@@ -24,7 +28,7 @@ def test_tables_are_printed_for_people(gateway: tuple[str, Path]):
     for command, words in (
         (("keys", "list"), "first-key"),
         (("requests",), "sandbox/"),
-        (("usage",), "nothing was used"),
+        (("usage",), "--sandbox counts it too"),
     ):
         done = headgate(*command, cwd=directory, environ={"HEADGATE_URL": url})
         assert done.returncode == 0, done.stderr

@@ -1,6 +1,7 @@
 """``headgate serve``: its banner, and what guards its database and its API."""
 
 import json
+import socket
 import subprocess
 from pathlib import Path
 
@@ -23,6 +24,28 @@ def test_a_wrong_token_is_said_with_the_places_to_look(gateway: tuple[str, Path]
     assert done.returncode == 1
     assert "HEADGATE_ADMIN_TOKEN" in done.stderr
     assert "hga_wrong" not in done.stderr
+
+
+def test_an_address_in_use_is_one_line_that_says_what_to_do(tmp_path: Path):
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        port = held.getsockname()[1]
+        done = headgate("serve", "--port", str(port), cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"headgate: cannot listen on 127.0.0.1:{port}: Address already in use; "
+        "stop what listens there, or take another port with --port\n"
+    )
+
+
+def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    environ = {"HEADGATE_DATA_DIR": str(tmp_path / "file" / "data")}
+    done = headgate("serve", "--port", "0", cwd=tmp_path, environ=environ)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"headgate: {tmp_path / 'file'}")
+    assert "Errno" not in done.stderr
 
 
 def test_a_second_process_leaves_the_database_alone(gateway: tuple[str, Path]):

@@ -3,6 +3,7 @@
 import http.client
 import json
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,3 +100,51 @@ def _refused_soon(gateway: Gateway) -> None:
             return
         assert time.monotonic() < deadline, "a draining gateway still says it is ready"
         time.sleep(0.02)
+
+
+def test_every_kind_of_answer_outlives_kill_9_under_load(fake: FakeOpenAI, tmp_path: Path) -> None:
+    """Clients ask until the process dies; what they were answered more than a second before is in the records."""
+    bodies = [
+        hello(),
+        hello(stream=True),
+        hello(model="fault-status-500"),
+        hello(model="fault-cut-5", stream=True),
+        hello(model="no-such-model"),
+        hello(api_base="http://x"),
+    ]
+    answered: list[tuple[float, str]] = []
+
+    def keep_asking(gateway: Gateway, first: int) -> None:
+        turn = first
+        while True:
+            try:
+                answer = gateway.chat(bodies[turn % len(bodies)])
+            except (OSError, http.client.HTTPException):
+                return
+            answered.append((time.monotonic(), answer.headers["x-request-id"]))
+            turn += 1
+
+    with Gateway(tmp_path, config(fake.url)) as gateway:
+        clients = [threading.Thread(target=keep_asking, args=(gateway, first)) for first in range(len(bodies))]
+        for client in clients:
+            client.start()
+        time.sleep(2.5)  # load for a while: the promise is about time itself
+        killed = time.monotonic()
+        gateway.kill()
+        for client in clients:
+            client.join(20)
+        gateway.start()
+        owed = {request_id for at, request_id in answered if at < killed - 1.0}
+        assert len(owed) > 100
+        assert owed - _all_records(gateway) == set()
+
+
+def _all_records(gateway: Gateway) -> set[str]:
+    """The id of every record, page by page."""
+    found: set[str] = set()
+    cursor: str | None = ""
+    while cursor is not None:
+        page = gateway.admin("GET", "/requests?limit=200" + (f"&cursor={cursor}" if cursor else "")).json
+        found |= {record["id"] for record in page["data"]}
+        cursor = page["next_cursor"]
+    return found

@@ -1,14 +1,19 @@
 """What a newcomer meets: nothing configured, no provider key, and yet an answer."""
 
 import json
+import os
 import re
 import subprocess
+import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.gateway import Gateway
+from tests.gateway import ROOT, Gateway
+
+SDK_PYTHON = ROOT / ".venv-sdk-openai" / "bin" / "python"
 
 
 def curl_line(gateway: Gateway) -> str:
@@ -22,9 +27,12 @@ def curl_line(gateway: Gateway) -> str:
         time.sleep(0.02)
 
 
-def run(command: str, directory: Path) -> subprocess.CompletedProcess[str]:
+def run(
+    command: str, directory: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],
+        env=environment,
         capture_output=True,
         text=True,
         timeout=30,
@@ -62,6 +70,44 @@ def test_the_first_key_is_shown_once_and_its_secret_is_not_kept(tmp_path: Path) 
             ).status
             == 200
         )
+
+
+def tour() -> list[str]:
+    """The commands of the README's tour that need neither make nor the Internet, in order."""
+    text = (ROOT / "README.md").read_text().partition("## Five minutes")[2].partition("**Ask a real model.**")[0]
+    snippets = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    return [snippet for snippet in snippets if not snippet.startswith("export HEADGATE_API_KEY")]
+
+
+def test_the_readmes_tour_works_as_pasted(tmp_path: Path) -> None:
+    """Only what differs here is replaced: the port, and the environments that the commands run in."""
+    with Gateway(tmp_path, None) as gateway:
+        curl_line(gateway)
+        key = re.search(r"hg_[A-Za-z0-9_-]{20,}", gateway.log())
+        assert key is not None
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "PYTHONPATH": str(ROOT / "src"),
+            "HEADGATE_API_KEY": key[0],
+            "HEADGATE_URL": gateway.base_url,
+        }
+        printed: list[str] = []
+        for snippet in tour():
+            command = snippet.replace("http://127.0.0.1:4100", gateway.base_url)
+            command = command.replace(".venv/bin/headgate", f"{sys.executable} -m headgate.cli")
+            if "pip install" in command:
+                command = command.partition("\n")[2].replace("/tmp/tour/bin/python", f"env -u PYTHONPATH {SDK_PYTHON}")
+            done = run(command, tmp_path, environment)
+            assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+            printed.append(done.stdout)
+        asked, streamed, sdk, issued, seen = printed
+        assert json.loads(asked)["choices"][0]["message"]["content"] == "Hello, Headgate"
+        assert streamed.rstrip().endswith("data: [DONE]")
+        assert sdk.startswith("Hello from the SDK")
+        assert re.search(r"hg_\w+", issued)
+        assert "tour" in issued
+        assert seen.count("sandbox/") >= 3
 
 
 def test_the_data_directory_is_for_its_owner_only(tmp_path: Path) -> None:

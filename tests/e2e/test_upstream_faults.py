@@ -157,7 +157,17 @@ def _has_honest_tokens(record: dict[str, object], expected: Expected) -> None:
 
 @pytest.mark.parametrize(
     ("form", "seconds"),
-    [("seconds", 7), ("negative", 0), ("huge", 86400), ("past", 0), ("date", 86400), ("words", 1)],
+    [
+        ("seconds", 7),
+        ("negative", 0),
+        ("huge", 86400),
+        ("past", 0),
+        ("date", 86400),
+        ("words", 1),
+        ("endless", 86400),
+        ("overflow", 1),
+        ("ms", 86400),
+    ],
 )
 def test_every_form_of_retry_after_becomes_sane_seconds(gateway: Gateway, form: str, seconds: int) -> None:
     answer = gateway.chat(hello(model=f"fault-status-429-{form}"))

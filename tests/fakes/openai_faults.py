@@ -154,6 +154,9 @@ RETRY_AFTER = {
     "negative": "-5",
     "huge": "1000000000",
     "words": "soon",
+    "endless": "9" * 400,
+    "overflow": "Mon, 01 Jan 2030 99999999999999999999:00:00 GMT",
+    "ms": "9" * 5000,
 }
 
 
@@ -161,7 +164,8 @@ def _status(ask: Ask) -> Plan:
     """``status-429-seconds`` and the like; without a second argument there is no Retry-After."""
     number, _, form = ask.argument.partition("-")
     message, kind, code = _STATUSES[int(number)]
-    headers = (("retry-after", RETRY_AFTER[form]),) if form else ()
+    name = "retry-after-ms" if form == "ms" else "retry-after"
+    headers = ((name, RETRY_AFTER[form]),) if form else ()
     return _error(int(number), message, kind, code, *headers)
 
 

@@ -186,6 +186,11 @@ def _check_limits(body: dict[str, Any]) -> Refusal | None:
             "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
         )
         return Refusal(400, words, param="max_tokens", code="unsupported_parameter")
+    for name, highest in (("temperature", 2), ("top_p", 1)):
+        value = body.get(name)
+        if value is not None and not 0 <= value <= highest:
+            words = f"Invalid '{name}': decimal out of range. Expected a value between 0 and {highest}."
+            return Refusal(400, words, param=name, code="decimal_out_of_range")
     for name in ("max_tokens", "max_completion_tokens"):
         if body.get(name) is not None and body[name] < 1:
             words = (

@@ -56,7 +56,8 @@ def test_it_records_the_exact_bytes_of_a_request(fake: FakeOpenAI) -> None:
         ({"model": "gpt-5.4-mini", "max_tokens": 5}, 400, "unsupported_parameter"),
         ({"stream_options": {"include_usage": True}}, 400, None),
         pytest.param({"api_base": "http://evil"}, 400, None, marks=described),
-        pytest.param({"top_p": 7}, 400, "invalid_body", marks=described),
+        ({"top_p": 7}, 400, "decimal_out_of_range"),
+        pytest.param({"top_logprobs": 99}, 400, "invalid_body", marks=described),
     ],
 )
 def test_it_refuses_what_the_real_api_refuses(

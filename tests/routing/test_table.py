@@ -60,6 +60,12 @@ def test_an_alias_that_is_off_says_why(name: str) -> None:
     assert caught.value.reason == "provider openai has no credential"
 
 
+def test_a_provider_that_is_not_on_is_named() -> None:
+    with pytest.raises(ModelNotFoundError) as caught:
+        table().resolve("groq/llama")
+    assert "`groq`" in (caught.value.reason or "")
+
+
 def test_names_chosen_by_clients_do_not_fill_the_memory() -> None:
     routes = table()
     for number in range(3 * RouteTable._REMEMBERED):

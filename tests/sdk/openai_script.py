@@ -254,6 +254,16 @@ def errors() -> Any:
                 model="gpt-4o", messages=MESSAGES, extra_body={"api_base": "http://x"}
             )
         ),
+        "too_large": _failure(
+            lambda: client().chat.completions.create(
+                model="gpt-4o", messages=[{"role": "user", "content": "x" * (33 * 1024 * 1024)}]
+            )
+        ),
+        "deadline": _failure(
+            lambda: client().chat.completions.create(
+                model="fault-stall-before", messages=MESSAGES, extra_headers={"x-headgate-timeout": "300ms"}
+            )
+        ),
         "upstream_500": _failure(_ask("fault-status-500")),
         "upstream_503": _failure(_ask("fault-status-503")),
         "upstream_credential": _failure(_ask("fault-status-401")),

@@ -146,6 +146,8 @@ def test_raw_streams_end_with_done(seen: dict[str, Any]) -> None:
         ("bad_request", "BadRequestError", 400, "invalid_request", "false"),
         ("context_length", "BadRequestError", 400, "context_length_exceeded", "false"),
         ("routing_field", "BadRequestError", 400, "unsupported_parameter", "false"),
+        ("too_large", "APIStatusError", 413, "body_too_large", "false"),
+        ("deadline", "InternalServerError", 504, "deadline_exceeded", "false"),
         ("upstream_500", "InternalServerError", 502, "upstream_error", None),
         ("upstream_503", "InternalServerError", 502, "upstream_error", None),
         ("upstream_credential", "InternalServerError", 502, "upstream_credentials_exhausted", "false"),

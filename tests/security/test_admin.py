@@ -95,6 +95,16 @@ def test_item_17_nobody_raises_his_own_role(viewer_of_b: Insider, admin_of_a: In
         assert answer.status == 403, answer.body
 
 
+@pytest.mark.parametrize("change", [{"role": "owner"}, {"roles": [{"role": "owner"}]}, {"permissions": ["*"]}])
+def test_item_17_a_role_is_not_patched_into_ones_own_user(
+    viewer_of_b: Insider, admin_of_a: Insider, change: dict[str, Any]
+) -> None:
+    for insider, expected in ((viewer_of_b, 403), (admin_of_a, 422)):
+        answer = insider.send("PATCH", f"/users/{insider.user['id']}", change, {"if-match": "*"})
+        assert answer.status == expected, answer.body
+        assert "organizations:write" not in insider.send("GET", "/me").json["permissions"]
+
+
 @pytest.mark.parametrize(
     "query",
     [

@@ -140,3 +140,38 @@ def test_item_33_line_breaks_in_our_own_headers_are_refused(gateway: Gateway, na
     answer = gateway.chat(hello(), headers={name: "k=a%0d%0ax-injected: yes"})
     assert answer.status in (200, 400)
     assert "x-injected" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "evil", ["gpt-4o%0d%0ax-injected:%20yes", "free%2Fx%0d%0ax-injected:%20yes", "%ed%a0%bc", "%00"]
+)
+def test_item_33_line_breaks_in_the_model_of_a_path_stay_data(gateway: Gateway, fake: FakeOpenAI, evil: str) -> None:
+    lines, before = len(gateway.log().splitlines()), len(fake.exchanges)
+    answer = gateway.request("POST", f"/openai/deployments/{evil}/chat/completions", hello())
+    assert answer.status in (200, 400, 404), answer.body
+    assert not any(name == "x-injected" for name, _ in answer.fields)
+    assert not any(exchange.header("x-injected") for exchange in fake.exchanges[before:])
+    assert not any("x-injected" in line and not line.startswith("{") for line in gateway.log().splitlines()[lines:])
+
+
+@pytest.mark.parametrize(
+    "field", [b'"user":"\\ud83c"', b'"metadata":{"a":"\\ud83c"}', b'"safety_identifier":"\\ud83c"']
+)
+def test_item_25_half_an_emoji_in_what_reaches_records_is_refused(
+    gateway: Gateway, fake: FakeOpenAI, field: bytes
+) -> None:
+    before = len(fake.exchanges)
+    assert sent(gateway, b'{"model":"gpt-4o",' + field + b"," + MESSAGES + b"}") == 400
+    assert len(fake.exchanges) == before
+
+
+@pytest.mark.parametrize("stream", [b"true", b"false"])
+def test_item_25_half_an_emoji_is_counted_where_the_provider_reports_no_usage(gateway: Gateway, stream: bytes) -> None:
+    body = (
+        b'{"model":"fault-usage-missing","stream":' + stream + b',"messages":[{"role":"user","content":"a \\ud83c"}]}'
+    )
+    answer = gateway.chat(body)
+    assert answer.status == 200
+    record = gateway.record(answer.headers["x-request-id"])
+    assert (record["outcome"], record["usage_quality"]) == ("ok", "counted")
+    assert record["usage"]["input_tokens"] > 0

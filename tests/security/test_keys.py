@@ -174,3 +174,62 @@ def test_item_46_a_virtual_key_cannot_administer(gateway: Gateway) -> None:
         assert gateway.request("GET", path, key=KEY).status == 401, path
     # Where it is not built yet it is not found.
     assert gateway.request("GET", "/metrics", key=KEY).status in (401, 404)
+
+
+def test_item_46_a_personal_access_token_cannot_infer(gateway: Gateway, fake: FakeOpenAI) -> None:
+    organization = gateway.admin("POST", "/organizations", {"slug": "people", "name": "People"}).json
+    user = gateway.admin(
+        "POST", "/users", {"organization_id": organization["id"], "email": "o@people.example", "name": "O"}
+    )
+    owner = {"scope_id": organization["id"], "role": "owner"}
+    roles = f"/users/{user.json['id']}/roles"
+    assert gateway.admin("POST", roles, owner, headers={"if-match": user.headers["etag"]}).status in (200, 201)
+    token = gateway.admin("POST", "/tokens", {"name": "t", "user_id": user.json["id"]}).json["secret"]
+    assert gateway.request("GET", "/admin/v1/keys", key=token).status == 200
+    before = len(fake.exchanges)
+    answer = gateway.chat(hello(), key=token)
+    assert (answer.status, answer.code) == (401, "invalid_api_key")
+    assert gateway.request("GET", "/v1/models", key=token).status == 401
+    assert len(fake.exchanges) == before
+
+
+@pytest.mark.parametrize("way", ["block the key", "block the team", "block the organization", "rotate without grace"])
+def test_item_06_every_way_to_stop_a_key_stops_it_within_a_second(gateway: Gateway, way: str) -> None:
+    name = way.replace(" ", "-")
+    organization = gateway.admin("POST", "/organizations", {"slug": name, "name": name}).json
+    team = gateway.admin("POST", "/teams", {"organization_id": organization["id"], "slug": "t", "name": "T"}).json
+    key = gateway.admin("POST", "/keys", {"name": "k", "scope_id": team["id"], "models": ["*"]}).json
+    assert gateway.chat(hello(), key=key["secret"]).status == 200
+    stop = {
+        "block the key": (f"/keys/{key['id']}/block", None),
+        "block the team": (f"/teams/{team['id']}/block", None),
+        "block the organization": (f"/organizations/{organization['id']}/block", None),
+        "rotate without grace": (f"/keys/{key['id']}/rotate", {"grace_seconds": 0}),
+    }
+    answer = gateway.admin("POST", *stop[way], headers={"if-match": "*"})
+    assert answer.status == 200, answer.body
+    stopped = time.monotonic()
+    while gateway.chat(hello(), key=key["secret"]).status != 401:
+        assert time.monotonic() - stopped < 1, "the key still works after a second"
+    if way.startswith("rotate"):
+        assert gateway.chat(hello(), key=answer.json["secret"]).status == 200
+    else:
+        undo = stop[way][0].replace("/block", "/unblock")
+        assert gateway.admin("POST", undo, headers={"if-match": "*"}).status == 200
+        assert gateway.chat(hello(), key=key["secret"]).status == 200
+
+
+def test_item_06_why_a_key_was_refused_is_in_the_audit_log_and_not_in_the_answer(gateway: Gateway) -> None:
+    answer = gateway.chat(hello(), key=EXPIRED_KEY)
+    unknown = gateway.chat(hello(), key="some-key-that-does-not-exist")
+    assert answer.json["error"]["message"] == unknown.json["error"]["message"]
+    assert b"expired" not in answer.body
+    deadline = time.monotonic() + 10
+    while True:
+        events = gateway.admin("GET", "/audit?limit=200").json["data"]
+        refusals = [event for event in events if event["action"] == "key.use"]
+        if any((event["outcome"], event["reason"]) == ("denied", "expired") for event in refusals):
+            break
+        assert time.monotonic() < deadline, "the audit log does not say why the key was refused"
+        time.sleep(0.05)
+    assert EXPIRED_KEY not in json.dumps(events)

@@ -98,3 +98,25 @@ def test_a_connection_that_was_refused_is_closed(gateway: Gateway) -> None:
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=5) as line:
         line.sendall(b"GET /healthz HTTP/1.1\r\nhost: x/?a#\r\n\r\n")
         assert receive_all(line).startswith(b"HTTP/1.1 400")
+
+
+async def test_item_09_a_request_that_matches_no_row_is_refused_and_on_record(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At run time: an endpoint whose row is gone lets nobody in, the operator neither."""
+    from headgate.admin import authentication
+    from headgate.admin.requests import ENDPOINTS
+    from headgate.domain.errors import PermissionDeniedError
+    from headgate.identity.actor import Actor, ActorKind
+
+    refused: list[str] = []
+    monkeypatch.setattr(authentication, "record_refusal", lambda plane, actor, action, *_, **__: refused.append(action))
+    operator = Actor(kind=ActorKind.OPERATOR, id="operator", request_id="req_1", source_address=None)
+
+    class _Site:
+        plane = None
+
+    for endpoint in ENDPOINTS:
+        with pytest.raises(PermissionDeniedError):
+            await authentication.authorize(_Site(), operator, endpoint, None, None)  # type: ignore[arg-type]
+    assert len(refused) == len(ENDPOINTS)

@@ -76,6 +76,7 @@ def test_item_11_a_base_url_that_leads_inside_is_refused(tmp_path: Path, url: st
         cwd=tmp_path,
     )
     assert done.returncode == 1, done.stdout + done.stderr
+    assert "headgate.yaml:1" in done.stderr
     assert "base_url" in done.stderr
     assert CREDENTIAL not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -127,6 +128,45 @@ async def test_item_12_an_address_that_changes_after_the_check_is_not_connected_
         server.close()
         await server.wait_closed()
     assert connected == []
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_item_12_a_name_that_leads_inside_is_a_502_at_connect_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    """Through a whole gateway: the name passes the configuration's check, and its address is judged at each connect."""
+    import aiohttp
+
+    from headgate.settings.load import load_settings
+    from headgate.testing import gateway as whole_gateway
+    from tests.gateway import KEY
+
+    with socket.create_server(("127.0.0.1", 0)) as inside:
+        inside.setblocking(False)
+        port = inside.getsockname()[1]
+        file = tmp_path / "headgate.yaml"
+        file.write_text(
+            f'providers: {{up: {{kind: openai, base_url: "https://rebinding.example.com:{port}/v1", '
+            f"credential: {CREDENTIAL}, price: free}}}}\n"
+            f'organizations: [{{slug: a, name: A, keys: [{{name: k, models: ["*"], secret: {KEY}}}]}}]\n'
+        )
+        loop = asyncio.get_running_loop()
+        resolve = loop.getaddrinfo
+
+        async def rebound(host: object, *arguments: object, **options: object) -> object:
+            if host in ("rebinding.example.com", b"rebinding.example.com"):
+                return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+            return await resolve(host, *arguments, **options)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(loop, "getaddrinfo", rebound)
+        async with whole_gateway(load_settings(str(file), {}).settings) as local, aiohttp.ClientSession() as session:
+            headers = {"authorization": f"Bearer {KEY}"}
+            body = hello(model="up/gpt-4o", stream=stream)
+            async with session.post(local.url + "/v1/chat/completions", json=body, headers=headers) as answer:
+                assert answer.status == 502
+                assert (await answer.json())["error"]["code"] == "upstream_error"
+        with pytest.raises(BlockingIOError):
+            inside.accept()
 
 
 @pytest.mark.parametrize("stream", [False, True])

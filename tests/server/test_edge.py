@@ -1,5 +1,6 @@
 """The data plane's routes and bodies, on a whole gateway with the sandbox."""
 
+import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
@@ -199,6 +200,34 @@ async def test_a_body_beyond_the_bound_is_413(client: Client) -> None:
     ask = {**ASK, "padding": "x" * MAX_BODY}
     status, _, answer = await client.call("POST", "/v1/chat/completions", ask)
     assert (status, answer["error"]["code"]) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"), [({"content_type": "text/plain"}, 415), ({"x_headgate_timeout": "soon"}, 400)]
+)
+async def test_what_a_known_key_is_refused_at_the_door_is_recorded(
+    client: Client, headers: dict[str, str], status: int
+) -> None:
+    got, answered, _ = await client.call("POST", "/v1/chat/completions", ASK, **headers)
+    assert got == status
+    admin = f"Bearer {client.local.admin_token}"
+    path = f"/admin/v1/requests/{answered['x-request-id']}"
+    for _ in range(100):
+        found, _, record = await client.call("GET", path, authorization=admin)
+        if found == 200:
+            break
+        await asyncio.sleep(0.02)
+    # A head that could not be read tells no key, so nobody is there to record it for.
+    assert (found, record.get("outcome")) == ((200, "refused") if status == 415 else (404, None))
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"), [("/v1/messages", "not_found_error"), ("/v1beta/models/x:generateContent", None)]
+)
+async def test_a_route_to_come_answers_404_in_its_own_dialect(client: Client, path: str, kind: str | None) -> None:
+    status, _, answer = await client.call("POST", path, ASK)
+    assert status == 404
+    assert answer["error"].get("type") == kind
 
 
 async def test_a_chunked_body_beyond_the_bound_is_413(client: Client) -> None:

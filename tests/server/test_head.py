@@ -38,6 +38,15 @@ def test_our_own_header_leaves_the_others_free() -> None:
     assert head.presented_key == b"hg_own"
 
 
+def test_our_own_header_leaves_even_a_contradiction_of_the_others_free() -> None:
+    head = read_head([(b"x-headgate-api-key", b"hg_own"), BEARER, (b"authorization", b"Bearer other")])
+    assert head.presented_key == b"hg_own"
+
+
+def test_an_empty_key_beside_a_good_one_is_none() -> None:
+    assert read_head([BEARER, (b"x-api-key", b"")]).presented_key == b"hg_one"
+
+
 def test_no_key_is_no_key() -> None:
     assert read_head([(b"host", b"x")]).presented_key is None
     assert read_head([(b"authorization", b"Bearer ")]).presented_key is None

@@ -12,7 +12,7 @@ from headgate.settings import document as yaml
 from headgate.settings.document import MAX_FILE_BYTES, ConfigurationError
 from headgate.settings.values import expand
 
-_COLUMNS: Final = {"action": "", "kind": "kind", "path": "path", "fields": "fields"}
+_COLUMNS: Final = {"action": "action", "kind": "kind", "path": "path", "fields": "fields"}
 _TRUE: Final = ("true", "yes", "on")
 
 

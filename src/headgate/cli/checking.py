@@ -3,19 +3,11 @@
 import os
 from pathlib import Path
 
-from msgspec import Struct
-
 from headgate.cli.configuration import load
 from headgate.cli.failure import CommandError
 from headgate.cli.output import print_json
-from headgate.settings.model import ProviderSettings, TimeoutSettings
-
-
-class Problem(Struct, frozen=True):
-    """What is wrong with a provider."""
-
-    field: str
-    words: str
+from headgate.settings.load import ConfigurationError, Loaded
+from headgate.settings.model import ProviderSettings
 
 
 def check_config(file: Path, *, as_json: bool) -> None:
@@ -24,31 +16,36 @@ def check_config(file: Path, *, as_json: bool) -> None:
     Raises:
         CommandError: the file cannot be used; the text names the line.
     """
+    from headgate.providers.build import is_switched_off
+
     loaded = load(file)
     settings = loaded.settings
     for provider in settings.providers:
-        problem = judge_provider(provider, settings.timeouts)
+        problem = judge_provider(provider, loaded)
         if problem is not None:
-            raise CommandError(str(loaded.error(f"providers.{provider.name}.{problem.field}", problem.words)))
-    summary = {
-        "file": str(file),
-        "providers": [provider.name for provider in settings.providers],
-        "models": [model.alias for model in settings.models],
-        "organizations": [organization.slug for organization in settings.organizations],
+            raise CommandError(str(problem))
+    off = [provider.name for provider in settings.providers if is_switched_off(provider)]
+    nouns = {
+        "provider": [provider.name for provider in settings.providers],
+        "model": [model.alias for model in settings.models],
+        "organization": [organization.slug for organization in settings.organizations],
     }
     if as_json:
-        print_json(summary)
+        print_json({"file": str(file), **{f"{noun}s": names for noun, names in nouns.items()}, "providers_off": off})
         return
-    counts = ", ".join(f"{len(summary[noun])} {noun}" for noun in ("providers", "models", "organizations"))
+    counts = ", ".join(f"{len(names)} {noun}{'' if len(names) == 1 else 's'}" for noun, names in nouns.items())
     print(f"{file} can be used: {counts}")
+    if off:
+        print(f"Off, because the credential is empty: {', '.join(off)}")
 
 
-def judge_provider(provider: ProviderSettings, timeouts: TimeoutSettings) -> Problem | None:
-    """Build a provider and throw it away; return what is wrong with it."""
-    from headgate.providers.build import InvalidProviderError, build_provider
+def judge_provider(provider: ProviderSettings, loaded: Loaded) -> ConfigurationError | None:
+    """Build a provider and throw it away; return what is wrong with it. One that is switched off is not built."""
+    from headgate.providers.build import InvalidProviderError, build_provider, is_switched_off
 
     try:
-        build_provider(provider, timeouts, os.environ)
+        if not is_switched_off(provider):
+            build_provider(provider, loaded.settings.timeouts, os.environ)
     except InvalidProviderError as error:
-        return Problem(error.field, str(error))
+        return loaded.error(f"providers.{error.provider}.{error.field}", error.message)
     return None

@@ -17,6 +17,7 @@ from headgate.cli.failure import CommandError
 DEFAULT_URL: Final = "http://127.0.0.1:4100"
 TOKEN_FILE: Final = "admin-token"  # noqa: S105  a file's name
 _TIMEOUT_S: Final = 60.0
+_NEWEST: Final = 1000
 
 
 class GatewayClient:
@@ -58,6 +59,21 @@ class GatewayClient:
             if cursor is None:
                 break
         return items
+
+    def whole_id(self, path: str, given: str) -> str:
+        """Return the id that ``given`` stands for: itself, or the one a table shortened to ``key_…cc32f37c``.
+
+        Raises:
+            CommandError: none of the newest items of the list at ``path`` has it.
+        """
+        start, shortened, end = given.partition("…")
+        if not shortened:
+            return given
+        found = [item["id"] for item in self.pages(path, _NEWEST)]
+        found = [each for each in found if each.startswith(start) and each.endswith(end)]
+        if len(found) != 1:
+            raise CommandError(f"{given} is {'none' if not found else 'several'} of the newest; give the whole id")
+        return found[0]
 
     def send(self, method: str, path: str, body: object = None) -> Any:
         """Send a request and return the decoded answer, ``None`` where it has no content.

@@ -1,9 +1,20 @@
 """Every command and option on one screen; the work is done in the files beside, imported when the command runs."""
 
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+
+class _ListByDefault(TyperGroup):
+    """A group of commands that does ``list`` where no command is named: ``headgate requests --json``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] != "--help"):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
 
 app = typer.Typer(
     help="Headgate: a self-hosted LLM gateway that meters what it lets through.",
@@ -16,7 +27,9 @@ app = typer.Typer(
 keys = typer.Typer(
     help="Virtual keys: what applications authenticate with.", no_args_is_help=True, rich_markup_mode=None
 )
-requests = typer.Typer(help="What happened to each request.", rich_markup_mode=None)
+requests = typer.Typer(
+    help="What happened to each request. Without a command: `list`.", cls=_ListByDefault, rich_markup_mode=None
+)
 prices = typer.Typer(help="The price catalogue.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(keys, name="keys")
 app.add_typer(requests, name="requests")
@@ -223,6 +236,7 @@ def usage(
     ] = None,
     end: Annotated[str | None, typer.Option("--to", metavar="TIME", help="RFC 3339; its end.")] = None,
     tz: Annotated[str | None, typer.Option(help="Time zone of the intervals, such as Europe/Berlin.")] = None,
+    sandbox: Annotated[bool, typer.Option("--sandbox", help="Count the sandbox's made-up answers too.")] = False,
     url: Url = DEFAULT_URL,
     token: Token = None,
     data_dir: DataDir = "data",
@@ -233,17 +247,9 @@ def usage(
     from headgate.cli.client import connect
 
     query = {"group_by": group_by, "interval": interval, "from": start, "to": end, "tz": tz}
+    if sandbox:
+        query["include_sandbox"] = "true"
     reporting.usage(connect(url, token, data_dir), query, as_json=as_json)
-
-
-@requests.callback(invoke_without_command=True)
-def requests_default(context: typer.Context) -> None:
-    """What happened to each request."""
-    if context.invoked_subcommand is None:
-        # A command invoked through the context would not read its environment variables; one that parses does.
-        listing = cast("Any", context.command).commands["list"]
-        with listing.make_context("list", [], parent=context) as inner:
-            listing.invoke(inner)
 
 
 @requests.command("list")

@@ -44,16 +44,21 @@ def demo(port: int, log_level: str) -> int:
     with tempfile.TemporaryDirectory(prefix="headgate-demo-") as directory:
         try:
             environ = demo_environment(example.read_text("utf-8"), directory)
-            settings = load_settings(str(example), environ, listen=f"127.0.0.1:{port}").settings
+            loaded = load_settings(str(example), environ, listen=f"127.0.0.1:{port}")
         except (OSError, ConfigurationError) as error:
             raise CommandError(f"the example cannot be used: {error}") from error
-        keys = [key.secret.reveal() for key in provisioned_keys(settings)]
-        print(f"A demo with {len(keys)} keys in {directory}; Ctrl-C ends it and throws it away.")
+        keys = [key.secret.reveal() for key in provisioned_keys(loaded.settings)]
+        print(f"A demo with {len(keys)} keys in {directory}; Ctrl-C ends it and throws it away.", end=" ")
+        print("From another terminal:\n")
+        print(f"  export HEADGATE_URL=http://127.0.0.1:{port} HEADGATE_DATA_DIR={directory} HEADGATE_API_KEY={keys[0]}")
+        print("  headgate requests")
+        print("  headgate usage --sandbox --group-by team,model")
+        print("  headgate keys list", flush=True)
         stop = threading.Event()
         traffic = threading.Thread(target=send_traffic, args=(port, keys, stop), daemon=True)
         traffic.start()
         try:
-            return run_gateway(settings, log_level)
+            return run_gateway(loaded, log_level)
         finally:
             stop.set()
             traffic.join(timeout=10)

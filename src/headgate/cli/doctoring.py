@@ -55,7 +55,7 @@ def doctor(config: Path | None, *, as_json: bool) -> int:
         print_json({"data": findings})
     else:
         rows = [{"verdict": item.verdict, "check": item.check, "detail": item.detail} for item in findings]
-        print_table(rows, {"verdict": "", "check": "check", "detail": "finding"}, empty="")
+        print_table(rows, {"verdict": "verdict", "check": "check", "detail": "finding"}, empty="")
     return 1 if any(item.verdict is Verdict.FAILED for item in findings) else 0
 
 
@@ -117,18 +117,18 @@ def check_open_files(limit: int) -> Finding:
 def check_providers(loaded: Loaded) -> Iterator[Finding]:
     """Whether each configured provider can be built and has its credential."""
     from headgate.cli.checking import judge_provider
-    from headgate.providers.compatible import VENDORS
+    from headgate.providers.build import is_switched_off
 
     for provider in loaded.settings.providers:
         name = f"provider {provider.name}"
-        problem = judge_provider(provider, loaded.settings.timeouts)
-        vendor = VENDORS.get(provider.kind)
+        problem = judge_provider(provider, loaded)
         if problem is not None:
-            yield Finding(name, Verdict.FAILED, problem.words)
-        elif vendor is not None and vendor.needs_credential and not provider.credential:
+            yield Finding(name, Verdict.FAILED, str(problem))
+        elif is_switched_off(provider):
             yield Finding(name, Verdict.WARNING, "off: its credential is empty")
         else:
-            yield Finding(name, Verdict.OK, "its credential is present" if provider.credential else "needs none")
+            words = "its credential is present" if provider.credential else "needs no credential"
+            yield Finding(name, Verdict.OK, words)
 
 
 def check_database(settings: Settings) -> Finding:
@@ -138,11 +138,14 @@ def check_database(settings: Settings) -> Finding:
 
     try:
         path = database_path(settings.storage.database)
+    except StorageError as error:
+        return Finding("database", Verdict.FAILED, str(error))
+    try:
         if not path.exists():
             return Finding("database", Verdict.OK, f"{path} does not exist yet; the first start makes it")
         open_database(settings.storage.database).close()
-    except DatabaseLockedError as error:
-        return Finding("database", Verdict.OK, f"in use by a running gateway ({error})")
+    except DatabaseLockedError:
+        return Finding("database", Verdict.OK, f"{path} is in use by a running gateway, so it was not examined")
     except SchemaError as error:
         return Finding("database", Verdict.WARNING, str(error))
     except (StorageError, OSError) as error:

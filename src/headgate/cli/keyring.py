@@ -20,7 +20,7 @@ _COLUMNS: Final = {
     "expires_at": "expires",
     "created_at": "created",
 }
-
+_OPTIONAL: Final = ("created_at", "scope_id")
 
 # Each level's collection, and the query parameter that names the level above.
 _LEVELS: Final = (("/organizations", ""), ("/teams", "organization_id"), ("/projects", "team_id"))
@@ -66,12 +66,13 @@ def rotate(client: GatewayClient, key_id: str, grace: str, *, as_json: bool) -> 
         grace_s = parse_duration(grace)
     except ValueError as error:
         raise CommandError(f"{grace!r} is not a duration such as 0s, 15m or 24h") from error
-    body = {"grace_seconds": round(grace_s)}
-    _print_secret(client.send("POST", f"/keys/{quote(key_id, safe='')}/rotate", body), as_json=as_json)
+    path = f"/keys/{quote(client.whole_id('/keys', key_id), safe='')}/rotate"
+    _print_secret(client.send("POST", path, {"grace_seconds": round(grace_s)}), as_json=as_json)
 
 
 def revoke(client: GatewayClient, key_id: str, *, as_json: bool) -> None:
     """End a key for good."""
+    key_id = client.whole_id("/keys", key_id)
     client.send("DELETE", f"/keys/{quote(key_id, safe='')}")
     if as_json:
         print_json({"id": key_id, "revoked": True})
@@ -85,7 +86,8 @@ def list_keys(client: GatewayClient, scope: str | None, limit: int, *, as_json: 
     if as_json:
         print_json({"data": found})
         return
-    print_table([{**key, "state": _state(key)} for key in found], _COLUMNS, empty="there are no keys")
+    rows = [{**key, "state": _state(key)} for key in found]
+    print_table(rows, _COLUMNS, empty="there are no keys", optional=_OPTIONAL)
 
 
 def find_scope(client: GatewayClient, scope: str) -> str:
@@ -131,4 +133,5 @@ def _print_secret(key: dict[str, Any], *, as_json: bool) -> None:
         print_json(key)
         return
     print_fields(key)
+    print()
     print("The secret is shown this once; keep it now.")

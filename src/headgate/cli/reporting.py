@@ -16,6 +16,7 @@ _FIGURES: Final = {
     "cost_usd": "cost USD",
     "saved_usd": "saved USD",
 }
+_DISPENSABLE: Final = ("saved_usd", "cached_input_tokens", "errors")
 _REQUEST: Final = {
     "id": "id",
     "started_at": "started",
@@ -28,6 +29,7 @@ _REQUEST: Final = {
     "cost_usd": "cost USD",
     "duration_ms": "ms",
 }
+_OPTIONAL: Final = ("key", "status")
 
 
 def usage(client: GatewayClient, query: Mapping[str, str | None], *, as_json: bool) -> None:
@@ -38,7 +40,10 @@ def usage(client: GatewayClient, query: Mapping[str, str | None], *, as_json: bo
         return
     groups = [group for group in (query.get("group_by") or "").split(",") if group]
     columns = {"interval_start": "from", **{group: group for group in groups}, **_FIGURES}
-    print_table(report["data"], columns, empty="nothing was used in this time")
+    empty = "nothing was used in this time"
+    if "include_sandbox" not in query:
+        empty += "; the sandbox is left out, --sandbox counts it too"
+    print_table(report["data"], columns, empty=empty, optional=_DISPENSABLE)
 
 
 def list_requests(client: GatewayClient, filters: Mapping[str, str | None], limit: int, *, as_json: bool) -> None:
@@ -56,12 +61,12 @@ def list_requests(client: GatewayClient, filters: Mapping[str, str | None], limi
         }
         for request in found
     ]
-    print_table(rows, _REQUEST, empty="no request matches")
+    print_table(rows, _REQUEST, empty="no request matches", optional=_OPTIONAL)
 
 
 def show_request(client: GatewayClient, request_id: str, *, as_json: bool) -> None:
     """Print one request in full."""
-    found = client.get(f"/requests/{quote(request_id, safe='')}")
+    found = client.get(f"/requests/{quote(client.whole_id('/requests', request_id), safe='')}")
     if as_json:
         print_json(found)
     else:

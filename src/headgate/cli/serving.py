@@ -1,5 +1,7 @@
 """``headgate serve``."""
 
+import errno
+import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,10 +11,10 @@ import typer
 from headgate.cli.banner import banner, greeting_of
 from headgate.cli.configuration import load
 from headgate.cli.failure import CommandError
-from headgate.settings.model import Settings
 
 if TYPE_CHECKING:
     from headgate.app import Running
+    from headgate.settings.load import Loaded
 
 
 def serve(config: Path | None, listen: str | None, port: int | None, log_level: str) -> int:
@@ -27,10 +29,10 @@ def serve(config: Path | None, listen: str | None, port: int | None, log_level: 
         if listen is not None:
             raise typer.BadParameter("give --listen or --port, not both")
         listen = f"127.0.0.1:{port}"
-    return run_gateway(load(config, listen=listen).settings, log_level)
+    return run_gateway(load(config, listen=listen), log_level)
 
 
-def run_gateway(settings: Settings, log_level: str) -> int:
+def run_gateway(loaded: "Loaded", log_level: str) -> int:
     """Run a gateway until it is told to stop; return its exit code.
 
     Raises:
@@ -42,9 +44,14 @@ def run_gateway(settings: Settings, log_level: str) -> int:
     from headgate.storage.lock import DatabaseLockedError
 
     try:
-        return run(settings, log_level=log_level, on_ready=_greet)
-    except (StorageError, DatabaseLockedError, InvalidProviderError, OSError) as error:
+        return run(loaded.settings, log_level=log_level, on_ready=functools.partial(_greet, loaded))
+    except InvalidProviderError as error:
+        path = f"providers.{error.provider}.{error.field}"
+        raise CommandError(str(loaded.error(path, error.message))) from error
+    except (StorageError, DatabaseLockedError) as error:
         raise CommandError(str(error)) from error
+    except OSError as error:
+        raise CommandError(_words_of(error)) from error
 
 
 def check_log_level(log_level: str) -> None:
@@ -59,6 +66,14 @@ def check_log_level(log_level: str) -> None:
         raise typer.BadParameter(f"{log_level!r} is none of {', '.join(LEVELS)}", param_hint="--log-level")
 
 
-def _greet(running: "Running") -> None:
-    sys.stdout.write(banner(greeting_of(running)))
+def _words_of(error: OSError) -> str:
+    """Return what the system said, without its number, and what to do where that is known."""
+    words = error.strerror or str(error)
+    if error.errno == errno.EADDRINUSE:
+        return f"{words}; stop what listens there, or take another port with --port"
+    return f"{error.filename}: {words}" if error.filename else words
+
+
+def _greet(loaded: "Loaded", running: "Running") -> None:
+    sys.stdout.write(banner(greeting_of(running, loaded)))
     sys.stdout.flush()

@@ -11,19 +11,21 @@ from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from headgate.domain.errors import DeadlineExceededError, HeadgateError, UpstreamError
+from headgate.domain.errors import DeadlineExceededError, HeadgateError
 from headgate.domain.money import format_usd
 from headgate.domain.record import Attempt
 from headgate.pipeline.call import Gateway
-from headgate.pipeline.faults import error_in_stream, error_of_failure, error_of_status
+from headgate.pipeline.faults import error_in_stream, error_of_failure, error_of_malformed, error_of_status
+from headgate.pipeline.inline import start
 from headgate.pipeline.reply import HeaderList, Reply
 from headgate.pipeline.settle import settle
 from headgate.pipeline.trace import Settled, Trace
 from headgate.providers.provider import Provider
 from headgate.routing.table import Deployment
 from headgate.upstream.transport import TotalTimeoutError, UpstreamAnswer, UpstreamFailure, UpstreamRequest
-from headgate.wire.format import Envelope, MalformedAnswerError, StreamMeter, UpstreamFault
+from headgate.wire.format import Envelope, FaultyAnswerError, MalformedAnswerError, StreamMeter, UpstreamFault
 
 _JSON: Final = (b"content-type", b"application/json")
 _EVENT_STREAM: Final = (b"content-type", b"text/event-stream; charset=utf-8")
@@ -32,6 +34,8 @@ _UPSTREAM_ID_HEADERS: Final = frozenset(
     {b"x-request-id", b"request-id", b"x-amzn-requestid", b"apim-request-id", b"cf-ray"}
 )
 _LONGEST_FAULT_BYTES: Final = 64 * 1024
+_AFTER_END_S: Final = 0.25
+"""How long a provider may take from its end marker to the end of the body; then its connection is given up."""
 
 
 class Prepared(Struct, frozen=True):
@@ -95,10 +99,10 @@ async def relay_stream(gateway: Gateway, prepared: Prepared, trace: Trace, reply
     gate = _Gate(this, meter, reply)
     try:
         answer = await this.open()
-        await answer.pump(gate.take)
+        await gate.pump(answer)
         trace.upstream_done = gateway.clock()
-        tail = meter.close()
-        await gate.finish(tail)
+        if not gate.has_ended:
+            await gate.finish(meter.close())
     except BaseException as error:
         told = this.failed(error)
         if told is None:
@@ -114,13 +118,14 @@ async def relay_stream(gateway: Gateway, prepared: Prepared, trace: Trace, reply
 class _Try:
     """One upstream try: where it goes, what came back, and its line in the record."""
 
-    __slots__ = ("_gateway", "_noted", "_prepared", "_trace", "answer")
+    __slots__ = ("_gateway", "_noted", "_prepared", "_sent", "_trace", "answer")
 
     def __init__(self, gateway: Gateway, prepared: Prepared, trace: Trace) -> None:
         self._gateway = gateway
         self._prepared = prepared
         self._trace = trace
         self._noted = False
+        self._sent = False
         self.answer: UpstreamAnswer | None = None
 
     def now(self) -> float:
@@ -136,17 +141,25 @@ class _Try:
         """Send the request and return an answer whose status is 2xx. Raises the caller's error for any other."""
         trace = self._trace
         trace.dispatched = self.now()
-        answer = self.answer = await self._prepared.provider.transport.send(self._prepared.request)
+        request = replace(self._prepared.request, on_sent=self._note_sent)
+        answer = self.answer = await self._prepared.provider.transport.send(request)
         if 200 <= answer.status < 300:
             trace.may_be_billed = True
             return answer
+        body = b""
         try:
-            body = await answer.read() if answer.status >= 400 else b""
+            if answer.status >= 400:
+                body = await answer.read()
+        except UpstreamFailure:
+            pass  # The status has said it all: this is a refusal, if one without its words.
         finally:
             await answer.aclose()
         fault = trace.call.wire_format.parse_fault(body[:_LONGEST_FAULT_BYTES])
         self.note(f"status_{answer.status}")
         raise error_of_status(answer.status, fault, dict(answer.headers), self._prepared.provider, time.time())
+
+    def _note_sent(self) -> None:
+        self._sent = True
 
     def failed(self, error: BaseException) -> HeadgateError | None:
         """Note why the try failed; return the caller's error where the provider is at fault, ``None`` elsewhere."""
@@ -157,16 +170,19 @@ class _Try:
             if self._prepared.callers_deadline and isinstance(error, TotalTimeoutError):
                 return DeadlineExceededError("The request's own deadline ran out before the answer was complete.")
             return error_of_failure(error, provider.name)
+        if isinstance(error, FaultyAnswerError):
+            self._trace.may_be_billed = False  # A refusal, whatever its status says.
+            self.note("error_event")
+            return error_in_stream(error.fault, provider)
         if isinstance(error, MalformedAnswerError):
             self.note("malformed")
-            return UpstreamError(
-                f"The provider `{provider.name}` sent an answer that cannot be read: {error}.", reason="malformed"
-            )
+            return error_of_malformed(error, provider)
         if isinstance(error, InBandFaultError):
             self.note("error_event")
             return error_in_stream(error.fault, provider)
         if isinstance(error, asyncio.CancelledError):
-            self._trace.may_be_billed = True
+            # Once there is a head its status has decided.
+            self._trace.may_be_billed |= self._sent and self.answer is None
             self.note("cancelled")
         elif not isinstance(error, HeadgateError):
             self.note("internal")
@@ -201,7 +217,7 @@ class _Try:
         headers = [
             (b"x-request-id", request_id),
             (b"x-headgate-request-id", request_id),
-            *_route_headers(self._prepared.envelope.model, deployment.provider, deployment.name),
+            *route_headers(self._prepared.envelope.model, deployment.provider, deployment.name),
         ]
         upstream_id = _upstream_request_id(self.answer)
         if upstream_id is not None:
@@ -210,31 +226,66 @@ class _Try:
 
 
 class _Gate:
-    """Holds a stream back until its first content, then lets every event through as it comes."""
+    """Holds a stream back until its first content, then lets every event through as it comes.
 
-    __slots__ = ("_held", "_meter", "_reply", "_try")
+    The end marker ends the reply at once; what the provider does behind it is of no concern to the caller.
+    """
+
+    __slots__ = ("_held", "_meter", "_patience", "_reply", "_try", "has_ended")
 
     def __init__(self, this: _Try, meter: StreamMeter, reply: Reply) -> None:
         self._try = this
         self._meter = meter
         self._reply = reply
         self._held: list[bytes] = []
+        self.has_ended = False
+        """The end marker has come and all before it is with the caller."""
+        self._patience = asyncio.timeout(None)
+
+    async def pump(self, answer: UpstreamAnswer) -> None:
+        """Pass the provider's answer on until it ends; returns early where only its end is missing.
+
+        The end is waited for a moment, for then the connection can be used again.
+        """
+        try:
+            async with self._patience:
+                await answer.pump(self.take)
+        except (UpstreamFailure, TimeoutError):
+            if not self.has_ended:
+                raise
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self.has_ended or task is None:
+                raise
+            task.uncancel()  # Nothing is left to be cancelled.
 
     def take(self, data: bytes) -> Awaitable[None] | None:
         """The sink: called once for each read from the provider, straight from the socket's callback."""
         meter = self._meter
+        if meter.finished:
+            return None
         events = meter.feed(data)
-        if self._reply.begun:
-            if meter.fault is not None:
-                raise InBandFaultError(meter.fault)
-            return self._reply.write(events) if events else None
+        if meter.finished:
+            return start(self._end_early(events))
         if meter.fault is not None:
-            raise InBandFaultError(meter.fault)
+            return start(self._break(events, meter.fault))
+        return self._pass(events)
+
+    def _pass(self, events: bytes) -> Awaitable[None] | None:
+        if self._reply.begun:
+            return self._reply.write(events) if events else None
         if events:
             self._held.append(events)
-        if not meter.content_started:
+        if not self._meter.content_started:
             return None
         return self._open()
+
+    async def _break(self, events: bytes, fault: UpstreamFault) -> None:
+        """Pass on what the provider sent before its error, then raise."""
+        waiting = self._pass(events)
+        if waiting is not None:
+            await waiting
+        raise InBandFaultError(fault)
 
     def _open(self) -> Awaitable[None] | None:
         self._try.trace.first_event = self._try.now()
@@ -254,18 +305,27 @@ class _Gate:
             await written
 
     async def finish(self, tail: bytes) -> None:
-        """The provider's stream ended as it should."""
+        """The provider's answer ended, with an end marker or in a way that stands for one."""
         if self._meter.fault is not None:
             raise InBandFaultError(self._meter.fault)
+        await self._end(tail)
+
+    async def _end_early(self, events: bytes) -> None:
+        await self._end(events)
+        self.has_ended = True
+        self._patience.reschedule(asyncio.get_running_loop().time() + _AFTER_END_S)
+
+    async def _end(self, events: bytes) -> None:
+        """Pass the last events on and end the reply."""
         if not self._reply.begun:
             waiting = self._open()
             if waiting is not None:
                 await waiting
-        await self._reply.end(tail)
+        await self._reply.end(events)
 
 
 @lru_cache(maxsize=1024)
-def _route_headers(model: str, provider: str, deployment: str) -> HeaderList:
+def route_headers(model: str, provider: str, deployment: str) -> HeaderList:
     """What is the same for every answer of a route. Nobody changes the list."""
     return [
         (b"x-headgate-model", _header_text(model)),

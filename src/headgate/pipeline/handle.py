@@ -14,23 +14,26 @@ from msgspec.structs import replace
 
 from headgate.domain.access import VirtualKey
 from headgate.domain.errors import (
+    BodyTooLargeError,
     ClientClosedError,
     HeadgateError,
     InternalError,
     InvalidApiKeyError,
+    MethodNotAllowedError,
     ModelNotAllowedError,
     OverloadedError,
     UnpricedModelError,
     UnsupportedFeatureError,
+    UnsupportedMediaTypeError,
 )
 from headgate.domain.record import Outcome
 from headgate.identity.keys import is_usable, may_use_model
 from headgate.identity.secrets import hash_secret
-from headgate.pipeline.attempt import Prepared, relay_stream, relay_whole
+from headgate.pipeline.attempt import Prepared, relay_stream, relay_whole, route_headers
 from headgate.pipeline.call import Call, Gateway
 from headgate.pipeline.reply import HeaderList, Reply
 from headgate.pipeline.settle import settle
-from headgate.pipeline.trace import Settled, Trace
+from headgate.pipeline.trace import NOTHING_USED, Settled, Trace
 from headgate.snapshot import Snapshot
 from headgate.upstream.transport import UpstreamRequest
 from headgate.wire.format import UpstreamBody
@@ -52,20 +55,34 @@ async def handle(gateway: Gateway, call: Call, reply: Reply) -> None:
         if isinstance(error, InvalidApiKeyError) and call.presented_key is not None:
             gateway.note_refused_key(call.presented_key, call.request_id)
         _note_error(trace, error, reply)
-        await _tell(call, reply, error)
+        await _tell(trace, reply, error)
     except asyncio.CancelledError:
-        await _cancelled(call, trace, reply)
+        await _cancelled(trace, reply)
     except Exception:
         _log.exception("request failed inside the gateway", extra={"request_id": call.request_id})
         error = InternalError("The gateway failed; the operator finds the reason in its log under the request id.")
         _note_error(trace, error, reply)
-        await _tell(call, reply, error)
+        await _tell(trace, reply, error)
     finally:
         reply.stop_watching()
         if trace.key is not None:
             if settled is None:
                 settled = await _settle_surely(trace)
             gateway.records.append(trace.record(settled, gateway.clock()))
+
+
+async def refuse(gateway: Gateway, call: Call, error: HeadgateError, reply: Reply) -> None:
+    """Answer and record a request that was refused before its body was read, such as one that is too large."""
+    trace = Trace(call)
+    if call.presented_key:
+        key = gateway.snapshots.current.keys.lookup(hash_secret(call.presented_key))
+        trace.key = key if key is not None and is_usable(key, call.started_at_ms) else None
+    _note_error(trace, error, reply)
+    try:
+        await _tell(trace, reply, error)
+    finally:
+        if trace.key is not None:
+            gateway.records.append(trace.record(NOTHING_USED, gateway.clock()))
 
 
 async def _answer(gateway: Gateway, call: Call, trace: Trace, reply: Reply) -> Settled | None:
@@ -158,7 +175,7 @@ def authenticate(snapshot: Snapshot, presented: bytes | None, now_ms: int) -> Vi
     return key
 
 
-async def _cancelled(call: Call, trace: Trace, reply: Reply) -> None:
+async def _cancelled(trace: Trace, reply: Reply) -> None:
     """The client left, or the gateway's drain is over. Either way the request is settled, so the task goes on."""
     _this_task().uncancel()
     if reply.client_gone:
@@ -166,7 +183,7 @@ async def _cancelled(call: Call, trace: Trace, reply: Reply) -> None:
         return
     error = shutting_down()
     _note_error(trace, error, reply)
-    await _tell(call, reply, error)
+    await _tell(trace, reply, error)
 
 
 async def _settle_surely(trace: Trace) -> Settled:
@@ -207,16 +224,18 @@ def _note_error(trace: Trace, error: HeadgateError, reply: Reply) -> None:
         trace.outcome = Outcome.UPSTREAM_ERROR if trace.attempts else Outcome.REFUSED
 
 
-async def _tell(call: Call, reply: Reply, error: HeadgateError) -> None:
+async def _tell(trace: Trace, reply: Reply, error: HeadgateError) -> None:
     """Say it in the caller's own format: as an answer, or as the event that ends a stream."""
+    call = trace.call
     if reply.client_gone or reply.ended:
         return
     if reply.begun:
         await reply.end(call.wire_format.render_stream_error(error, call.request_id))
         return
-    await reply.whole(
-        error.status, error_headers(error, call.request_id), call.wire_format.render_error(error, call.request_id)
-    )
+    headers = error_headers(error, call.request_id)
+    if trace.deployment is not None and trace.envelope is not None and trace.attempts:
+        headers += route_headers(trace.envelope.model, trace.deployment.provider, trace.deployment.name)
+    await reply.whole(error.status, headers, call.wire_format.render_error(error, call.request_id))
 
 
 def error_headers(error: HeadgateError, request_id: str) -> HeaderList:
@@ -228,6 +247,11 @@ def error_headers(error: HeadgateError, request_id: str) -> HeaderList:
     ]
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
+    if isinstance(error, MethodNotAllowedError) and error.reason is not None:
+        headers.append((b"allow", error.reason.encode()))
+    if isinstance(error, BodyTooLargeError | UnsupportedMediaTypeError):
+        # The rest of the body is not read, so the connection cannot be used again (RFC 9112 §9.3).
+        headers.append((b"connection", b"close"))
     if not error.retryable:
         headers.append((b"x-should-retry", b"false"))
     retry_after_s = error.retry_after_s

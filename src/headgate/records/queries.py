@@ -84,7 +84,7 @@ class UsageRow(Struct, frozen=True, omit_defaults=True):
     """One group in one bucket. Only the fields that were grouped by are set."""
 
     interval_start: str = field()
-    """RFC 3339 with the time zone's offset."""
+    """The moment at which the bucket begins, in UTC (RFC 3339); days and months begin where ``tz`` says."""
     requests: int = field()
     errors: int = field()
     input_tokens: int = field()
@@ -274,7 +274,7 @@ def _usage_statement(query: UsageQuery, spans: Sequence[tuple[int, int]]) -> Sel
 
 def _usage_row(start: datetime, group: dict[Any, Any], group_by: Sequence[GroupBy]) -> UsageRow:
     return UsageRow(
-        interval_start=start.isoformat(),
+        interval_start=start.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         requests=group["requests"],
         errors=group["errors"],
         input_tokens=group["input_tokens"],

@@ -102,9 +102,13 @@ class RouteTable:
             if target.is_price_stated:
                 return replace(target, upstream_model=upstream_model)
             return self._describe(target.provider, upstream_model, target.region)
-        raise ModelNotFoundError(_not_found(model), param="model")
+        reason = f"no alias, and no provider named `{_short(provider)}` is on" if slash else None
+        raise ModelNotFoundError(_not_found(model), param="model", reason=reason)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 100 else text[:100] + "…"
 
 
 def _not_found(model: str) -> str:
-    shown = model if len(model) <= 100 else model[:100] + "…"
-    return f"The model `{shown}` does not exist or you do not have access to it."
+    return f"The model `{_short(model)}` does not exist or you do not have access to it."

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from headgate.domain.access import Permission
 from headgate.domain.errors import (
@@ -30,9 +31,10 @@ from headgate.domain.ids import REQUEST, mint
 from headgate.identity.keys import may_use_model
 from headgate.identity.policy import ROUTES, Plane
 from headgate.pipeline.call import Call, Gateway
-from headgate.pipeline.handle import authenticate, error_headers, handle, shutting_down
+from headgate.pipeline.handle import authenticate, error_headers, handle, refuse, shutting_down
 from headgate.pipeline.reply import Receive, Reply, Send
 from headgate.server.cycle import EdgeCycle
+from headgate.server.foreign import foreign_renderer
 from headgate.server.head import Head, read_head
 from headgate.wire import WIRE_FORMATS
 from headgate.wire.format import WireFormat
@@ -117,15 +119,25 @@ class Edge:
             else:
                 await self._answer_lookup(path, scope, reply, request_id)
             return
+        call = Call(
+            request_id=request_id,
+            wire_format=wire_format,
+            body=b"",
+            presented_key=None,
+            started_at_ms=started_at_ms,
+            started=started,
+            path_model=path_model,
+        )
         try:
+            head = read_head(scope["headers"])
+            call = _with_head(call, head)
             if scope["method"] != "POST":
                 raise _method_not_allowed("POST")
             if self._draining.on:
                 raise shutting_down()
-            head = read_head(scope["headers"])
             body = await self._read_body(head, receive)
         except HeadgateError as error:
-            await _refuse(wire_format, error, request_id, reply)
+            await refuse(gateway, call, error, reply)
             return
         except _ClientLeftError:
             return
@@ -134,32 +146,17 @@ class Edge:
             task = asyncio.current_task()
             assert task is not None
             task.uncancel()
-            await _refuse(wire_format, shutting_down(), request_id, reply)
+            await refuse(gateway, call, shutting_down(), reply)
             return
-        await handle(
-            gateway,
-            Call(
-                request_id=request_id,
-                wire_format=wire_format,
-                body=body,
-                presented_key=head.presented_key,
-                started_at_ms=started_at_ms,
-                started=started,
-                path_model=path_model,
-                end_user=head.end_user,
-                session=head.session,
-                tags=head.tags,
-                timeout_s=head.timeout_s,
-            ),
-            reply,
-        )
+        await handle(gateway, replace(call, body=body), reply)
 
     async def _answer_lookup(self, path: str, scope: dict[str, Any], reply: Reply, request_id: str) -> None:
         """Everything that is neither inference nor the admin API: health, models, the meter, 404."""
         try:
-            status, answer = self._look_up(path, scope)
+            status, answer = self._look_up(path, scope, request_id)
         except HeadgateError as error:
-            await _refuse(_CHAT, error, request_id, reply)
+            render = foreign_renderer(path, scope["headers"]) or _CHAT.render_error
+            await reply.whole(error.status, error_headers(error, request_id), render(error, request_id))
             return
         headers = [_JSON, (b"x-request-id", request_id.encode()), (b"x-headgate-request-id", request_id.encode())]
         body = msgspec.json.encode(answer)
@@ -172,7 +169,7 @@ class Edge:
             return
         await reply.whole(status, headers, body)
 
-    def _look_up(self, path: str, scope: dict[str, Any]) -> tuple[int, object]:
+    def _look_up(self, path: str, scope: dict[str, Any], request_id: str) -> tuple[int, object]:
         meter = self._meter if path == "/sandbox/meter" else None
         known = path in ("/healthz", "/readyz", *self._models_paths) or self._model_of(path) is not None
         if not known and meter is None:
@@ -190,11 +187,16 @@ class Edge:
             if not self._is_operator(head.presented_key):
                 raise InvalidApiKeyError("This route takes the admin token.")
             return 200, meter()
-        return 200, self._models(head, self._model_of(path))
+        return 200, self._models(head, self._model_of(path), request_id)
 
-    def _models(self, head: Head, name: str | None) -> object:
+    def _models(self, head: Head, name: str | None, request_id: str) -> object:
         snapshot = self._gateway.snapshots.current
-        key = authenticate(snapshot, head.presented_key, self._gateway.clock_ms())
+        try:
+            key = authenticate(snapshot, head.presented_key, self._gateway.clock_ms())
+        except InvalidApiKeyError:
+            if head.presented_key is not None:
+                self._gateway.note_refused_key(head.presented_key, request_id)
+            raise
         if name is not None:
             deployment = snapshot.routes.resolve(name)
             if not may_use_model(key, name, is_sandbox=deployment.is_sandbox):
@@ -290,6 +292,19 @@ def _check_routes() -> None:
         raise InternalError(f"routes without a declaration, or the reverse: {sorted(answered ^ declared)}")
 
 
+def _with_head(call: Call, head: Head) -> Call:
+    if head.presented_key is None and head.end_user is head.session is head.timeout_s is None and not head.tags:
+        return call
+    return replace(
+        call,
+        presented_key=head.presented_key,
+        end_user=head.end_user,
+        session=head.session,
+        tags=head.tags,
+        timeout_s=head.timeout_s,
+    )
+
+
 def _by_deployment(path: str, ends: Mapping[str, WireFormat]) -> tuple[WireFormat | None, str | None]:
     """Azure's older form, ``/openai/deployments/{model}/chat/completions``; the model may hold slashes."""
     for end, wire_format in ends.items():
@@ -323,13 +338,3 @@ def _too_large(limit: int) -> BodyTooLargeError:
 
 def _method_not_allowed(allowed: str) -> MethodNotAllowedError:
     return MethodNotAllowedError(f"This route takes {allowed}.", reason=allowed)
-
-
-async def _refuse(wire_format: WireFormat, error: HeadgateError, request_id: str, reply: Reply) -> None:
-    headers = error_headers(error, request_id)
-    if isinstance(error, MethodNotAllowedError) and error.reason is not None:
-        headers.append((b"allow", error.reason.encode()))
-    if isinstance(error, BodyTooLargeError | UnsupportedMediaTypeError):
-        # The rest of the body is not read, so the connection cannot be used again (RFC 9112 §9.3).
-        headers.append((b"connection", b"close"))
-    await reply.whole(error.status, headers, wire_format.render_error(error, request_id))

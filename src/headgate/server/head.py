@@ -48,9 +48,12 @@ def read_head(headers: list[tuple[bytes, bytes]]) -> Head:
         InvalidApiKeyError: a key longer than any that exists.
     """
     found: dict[bytes, bytes] = {}
+    contradicted: bytes | None = None
     for name, value in headers:
         if name in _READ and found.setdefault(name, value) != value:
-            raise InvalidRequestError(f"The header `{name.decode()}` is given twice, with different values.")
+            contradicted = name
+    if contradicted is not None and not (contradicted in _KEY_HEADERS and b"x-headgate-api-key" in found):
+        raise InvalidRequestError(f"The header `{contradicted.decode()}` is given twice, with different values.")
     key = _presented_key(found)
     length = found.get(b"content-length")
     content_length = int(length) if length is not None else None
@@ -88,6 +91,8 @@ def _presented_key(found: dict[bytes, bytes]) -> bytes | None:
             if scheme.lower() != b"bearer":
                 raise InvalidRequestError("The Authorization header is not of the form `Bearer KEY`.")
         key = key.strip()
+        if not key:
+            continue
         if presented is not None and presented != key:
             raise InvalidRequestError("The request carries two different API keys.")
         presented = key
