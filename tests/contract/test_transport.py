@@ -527,6 +527,16 @@ async def test_cancellation_closes_the_socket(kind: str, phase: str) -> None:
         await until(lambda: server.eofs == 1)
 
 
+async def test_a_request_is_said_to_be_sent_once_before_its_answer(kind: str) -> None:
+    said: list[int] = []
+    async with scripted(answering(OK)) as server, opened(kind, server) as transport:
+        for number in range(2):  # on a new connection, and on the one that is kept
+            answer = await transport.send(post(on_sent=lambda number=number: said.append(number)))
+            assert said == list(range(number + 1))
+            assert await answer.read() == b"hello"
+    assert said == [0, 1]
+
+
 async def test_giving_an_answer_up_closes_the_socket(kind: str) -> None:
     async with scripted(stall_after(CHUNKED + chunk(b"a"))) as server, opened(kind, server) as transport:
         answer = await transport.send(post())

@@ -214,6 +214,27 @@ async def test_a_handshake_that_stalls_is_a_connect_timeout(kind: str) -> None:
             await transport.send(post(timeouts=Timeouts(connect=0.2)))
 
 
+async def test_a_request_cancelled_in_the_handshake_is_not_said_to_be_sent(kind: str) -> None:
+    sent: list[str] = []
+
+    async def script(peer: Peer) -> None:
+        assert await peer.reader.read(1)
+        await peer.eof()
+
+    async with (
+        scripted(script) as server,
+        opened(kind, server, scheme="https", host="api.example.com", resolve=loopback) as transport,
+    ):
+        request = post(on_sent=lambda: sent.append("sent"))
+        task = asyncio.get_running_loop().create_task(transport.send(request))
+        await until(lambda: server.connections == 1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await until(lambda: server.eofs == 1)
+    assert sent == []
+
+
 async def test_mutual_tls(kind: str, certificates: Certificates) -> None:
     async with scripted(answering(OK), tls=certificates.server_mutual) as server:
         tls = client_context(ca=certificates.ca, cert=certificates.client)

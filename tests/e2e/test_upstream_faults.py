@@ -71,7 +71,7 @@ TABLE: dict[str, tuple[Expected | None, Expected | None]] = {
     "status-529": (REFUSED, REFUSED),
     "quota": (_refusal(502, "upstream_credentials_exhausted"), _refusal(502, "upstream_credentials_exhausted")),
     "context-length": (_refusal(400, "context_length_exceeded"), _refusal(400, "context_length_exceeded")),
-    "error-event-0": (BILLED, BILLED),
+    "error-event-0": (REFUSED, BILLED),
     "error-event-5": (None, CUT),
     "usage-missing": (OK_COUNTED, OK_COUNTED),
     "usage-null": (OK_COUNTED, OK_COUNTED),

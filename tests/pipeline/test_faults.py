@@ -117,6 +117,9 @@ def test_each_failure_has_its_code(kind: type[transport.UpstreamFailure], code: 
         ({b"retry-after-ms": b"250"}, 0.25),
         ({b"retry-after-ms": b"x", b"retry-after": b"2"}, 2.0),
         ({b"retry-after-ms": b"9" * 300}, 86_400.0),
+        ({b"retry-after-ms": b"9" * 5000}, 86_400.0),
+        ({b"retry-after": b"9" * 5000}, 86_400.0),
+        ({b"retry-after": b"Mon, 23 Nov 2026 14:00:30 +99999999999999999"}, None),
     ],
 )
 def test_retry_after_in_all_its_forms(headers: dict[bytes, bytes], seconds: float | None) -> None:

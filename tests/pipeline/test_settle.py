@@ -1,8 +1,11 @@
 """What a request used and cost, however it ended."""
 
+import logging
+
 import pytest
 
 from headgate.domain.catalog import Price, Rates
+from headgate.domain.money import MAX_NANO_USD
 from headgate.domain.usage import TokenUsage, UsageQuality
 from headgate.pipeline.settle import settle
 from headgate.pipeline.trace import NOTHING_USED, Trace
@@ -67,3 +70,27 @@ async def test_a_request_that_was_never_understood_used_nothing(missing: str) ->
     trace = ended(Metered(None))
     setattr(trace, missing, None)
     assert await settle(trace) == NOTHING_USED
+
+
+async def test_a_report_from_before_the_end_is_a_floor_on_each_side() -> None:
+    text = ("hello world " * 50,)
+    counted = (await settle(ended(Metered(None, output_text=text)))).usage
+    assert counted.output_tokens > 1
+    early = TokenUsage(input_tokens=counted.input_tokens + 90, cached_input_tokens=4, output_tokens=1)
+    settled = await settle(ended(Metered(early, output_text=text, is_final=False)))
+    assert settled.quality is UsageQuality.COUNTED
+    assert settled.usage == TokenUsage(
+        input_tokens=early.input_tokens, cached_input_tokens=4, output_tokens=counted.output_tokens
+    )
+    late = TokenUsage(input_tokens=0, output_tokens=counted.output_tokens + 7)
+    settled = await settle(ended(Metered(late, output_text=text, is_final=False)))
+    assert (settled.usage.input_tokens, settled.usage.output_tokens) == (counted.input_tokens, late.output_tokens)
+
+
+async def test_a_cost_beyond_what_is_kept_exactly_is_unknown_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    dear = Price(Rates(input=MAX_NANO_USD, output=0), version="typing error")
+    with caplog.at_level(logging.ERROR):
+        settled = await settle(ended(Metered(TokenUsage(input_tokens=1_000_001)), price=dear))
+    assert (settled.cost_nano_usd, settled.priced, settled.price_version) == (0, False, "typing error")
+    assert "cost" in caplog.text
+    assert (await settle(ended(Metered(TokenUsage(input_tokens=1_000_000)), price=dear))).cost_nano_usd == MAX_NANO_USD

@@ -8,8 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
+from headgate.domain.record import Attempt
 from headgate.records.queries import RequestFilters, get, search
 from headgate.records.writer import RecordWriter
 from headgate.storage.engine import Database, open_database
@@ -85,6 +88,69 @@ def test_a_failing_disk_loses_nothing(
         writer.close()
     assert [get(database, record.id) for record in records] == records
     assert "records cannot be written" in caplog.text
+
+
+BAD: dict[str, dict[str, object]] = {
+    "a number beyond 64 bits": {"cost_nano_usd": 2**63},
+    "a type that JSON has not": {"tags": ((object(), "x"),)},
+}
+
+
+@pytest.mark.parametrize("name", list(BAD))
+def test_a_record_that_no_database_takes_is_dropped_alone(
+    database: Database, make_record: MakeRecord, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    writer = RecordWriter(database)
+    before = [make_record() for _ in range(30)]
+    bad = make_record(**BAD[name])
+    after = [make_record() for _ in range(30)]
+    for record in (*before, bad, *after):
+        writer.append(record)
+    with caplog.at_level(logging.ERROR):
+        writer.flush()
+        writer.flush()
+    assert [get(database, record.id) for record in (*before, *after)] == [*before, *after]
+    assert get(database, bad.id) is None
+    assert [entry.__dict__["request_id"] for entry in caplog.records] == [bad.id]
+
+
+def test_a_record_with_half_a_character_is_kept_without_it(database: Database, make_record: MakeRecord) -> None:
+    writer = RecordWriter(database)
+    records = [
+        make_record(finish_reason="st\ud83dop"),
+        make_record(end_user="\udcff", tags=(("job", "\ud83d"),)),
+        make_record(attempts=(Attempt("openai", "d", "m\ud83d", 200, None, 1.0),)),
+        make_record(),
+    ]
+    for record in records:
+        writer.append(record)
+    writer.flush()
+    first, second, third, fourth = (get(database, record.id) for record in records)
+    assert first == replace(records[0], finish_reason="st\N{REPLACEMENT CHARACTER}op")
+    assert second is not None
+    assert (second.end_user, second.tags) == ("\N{REPLACEMENT CHARACTER}", (("job", "\N{REPLACEMENT CHARACTER}"),))
+    assert third is not None
+    assert third.attempts[0].upstream_model == "m\N{REPLACEMENT CHARACTER}"
+    assert fourth == records[3]
+
+
+def test_a_disk_that_fails_in_the_middle_of_a_batch_loses_nothing(
+    database: Database, make_record: MakeRecord, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = RecordWriter(database)
+    records = [make_record() for _ in range(60)]
+    for record in records:
+        writer.append(record)
+    with database.write() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    with caplog.at_level(logging.ERROR), pytest.raises(OperationalError, match="full"):
+        writer.flush()
+    assert caplog.records == []
+    with database.write() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+    writer.flush()
+    assert [get(database, record.id) for record in records] == records
 
 
 def test_the_same_record_twice_is_one_row(database: Database, make_record: MakeRecord) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given as examples
 from hypothesis import strategies as st
 
 from headgate.domain.usage import TokenUsage
-from headgate.wire.format import MalformedAnswerError, Metered, UpstreamFault
+from headgate.wire.format import FaultyAnswerError, MalformedAnswerError, Metered, UpstreamFault
 from headgate.wire.openai_chat_meter import DONE_EVENT, OpenAIChatMeter, meter_body
 from tests.wire.golden import cases_with, given
 
@@ -184,7 +184,44 @@ def test_of_several_reports_the_last_valid_one_counts(reports: list[object], exp
         meter.feed(event({"choices": [{"index": 0, "delta": {"content": "x"}}], "usage": report}))
 
     assert meter.metered().usage == expected
-    assert meter.metered().output_text == (() if expected else ("x",))
+    assert meter.metered().output_text == ("x",) * len(reports)
+    assert meter.metered().is_final == (expected is None)
+
+
+@pytest.mark.parametrize("report", [USAGE, {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}])
+def test_usage_reported_before_the_last_content_is_no_final_word(report: object) -> None:
+    first = event({"choices": [{"index": 0, "delta": {"content": "a"}}], "usage": report})
+    for end in (b"", STOP, STOP + DONE_EVENT):
+        meter = OpenAIChatMeter(False)
+        meter.feed(first + TEXT + end)
+        assert meter.metered().usage is not None
+        assert not meter.metered().is_final
+        assert meter.metered().output_text == ("a", "hi")
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        TEXT + STOP + EXTRA,
+        TEXT + STOP + EXTRA + DONE_EVENT,
+        TEXT + event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "usage": USAGE}),
+        event({"choices": [{"index": 0, "delta": {"content": "hi"}}], "usage": USAGE}) + DONE_EVENT,
+    ],
+)
+def test_usage_reported_behind_the_last_content_is_final(stream: bytes) -> None:
+    meter = OpenAIChatMeter(False)
+    meter.feed(stream)
+
+    assert meter.metered().usage == METERED
+    assert meter.metered().is_final
+    assert meter.metered().output_text == ()
+
+
+def test_usage_while_one_choice_of_several_still_runs_is_not_final() -> None:
+    meter = OpenAIChatMeter(False)
+    meter.feed(TEXT + chunk(index=1, content="b") + STOP + EXTRA)
+
+    assert not meter.metered().is_final
 
 
 def test_groqs_own_place_for_usage_is_read_and_passed_on() -> None:
@@ -320,3 +357,14 @@ def test_a_report_without_sense_leads_to_counting(usage: object) -> None:
 def test_what_is_no_chat_answer_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedAnswerError):
         meter_body(body)
+
+
+def test_an_error_object_under_a_good_status_keeps_the_providers_words_apart() -> None:
+    for body in (
+        b'{"error":{"message":"wrong key sk-1","code":"y"}}',
+        b'{"choices":[{"error":{"message":"wrong key sk-1"}}]}',
+    ):
+        with pytest.raises(FaultyAnswerError) as caught:
+            meter_body(body)
+        assert caught.value.fault.message == "wrong key sk-1"
+        assert "sk-1" not in str(caught.value)

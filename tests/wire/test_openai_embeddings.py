@@ -7,7 +7,7 @@ import pytest
 
 from headgate.domain.errors import InvalidRequestError, UnsupportedFeatureError, UnsupportedParameterError
 from headgate.domain.usage import TokenUsage
-from headgate.wire.format import MalformedAnswerError, Metered, UpstreamBody
+from headgate.wire.format import FaultyAnswerError, MalformedAnswerError, Metered, UpstreamBody
 from headgate.wire.openai_embeddings import OPENAI_EMBEDDINGS, input_text, meter_body, parse_envelope, render_upstream
 from tests.wire.hostile import cost_of
 
@@ -140,3 +140,13 @@ def test_a_hostile_input_costs_little_memory_and_linear_time(hostile: bytes, out
     assert cost.parsing_mib <= 64
     assert cost.sending_mib <= 64
     assert cost.seconds < 5
+
+
+def test_an_error_object_under_a_good_status_keeps_the_providers_words_apart() -> None:
+    with pytest.raises(FaultyAnswerError) as caught:
+        meter_body(b'{"error":{"message":"wrong key sk-1","code":"y"}}')
+    assert caught.value.fault.code == "y"
+    assert "sk-1" not in str(caught.value)
+    with pytest.raises(MalformedAnswerError) as other:
+        meter_body(b'{"message":"not an error object"}')
+    assert not isinstance(other.value, FaultyAnswerError)

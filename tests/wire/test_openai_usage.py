@@ -160,3 +160,8 @@ def test_openais_own_shape_is_read_plainly() -> None:
     plain = read_plain_usage(msgspec.convert(usage, PlainUsage))
     assert plain is not None
     assert plain == read_usage(usage)
+
+
+def test_a_count_that_no_model_could_make_is_no_usage() -> None:
+    assert read_usage({"prompt_tokens": 2**53, "completion_tokens": 1}) is None
+    assert MAX_COUNT == 1_000_000_000

@@ -264,11 +264,14 @@ class _Gate:
         meter = self._meter
         if meter.finished:
             return None
-        events = meter.feed(data)
+        try:
+            events = meter.feed(data)
+        except MalformedAnswerError as error:
+            return start(self._break(error.passed, error))
         if meter.finished:
             return start(self._end_early(events))
         if meter.fault is not None:
-            return start(self._break(events, meter.fault))
+            return start(self._break(events, InBandFaultError(meter.fault)))
         return self._pass(events)
 
     def _pass(self, events: bytes) -> Awaitable[None] | None:
@@ -280,12 +283,12 @@ class _Gate:
             return None
         return self._open()
 
-    async def _break(self, events: bytes, fault: UpstreamFault) -> None:
-        """Pass on what the provider sent before its error, then raise."""
+    async def _break(self, events: bytes, error: Exception) -> None:
+        """Pass on what the provider sent before it went wrong, then raise."""
         waiting = self._pass(events)
         if waiting is not None:
             await waiting
-        raise InBandFaultError(fault)
+        raise error
 
     def _open(self) -> Awaitable[None] | None:
         self._try.trace.first_event = self._try.now()

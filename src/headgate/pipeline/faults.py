@@ -28,7 +28,7 @@ from headgate.upstream.transport import (
     TotalTimeoutError,
     UpstreamFailure,
 )
-from headgate.wire.format import UpstreamFault
+from headgate.wire.format import MalformedAnswerError, UpstreamFault
 
 _QUOTA_CODES: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 _CONTEXT_CODES: Final = frozenset({"context_length_exceeded", "string_above_max_length"})
@@ -80,10 +80,18 @@ def error_of_status(
 
 
 def error_in_stream(fault: UpstreamFault, provider: Provider) -> HeadgateError:
-    """Return the caller's error for an error event that the provider sent inside a stream."""
+    """Return the caller's error for an error that the provider sent inside a good answer, whole or streamed."""
     if fault.code in _FILTER_CODES:
         return ContentFilteredError(_shown(fault, provider), reason="provider_error_event")
     return UpstreamError(_shown(fault, provider), reason="provider_error_event")
+
+
+def error_of_malformed(error: MalformedAnswerError, provider: Provider) -> HeadgateError:
+    """Return the caller's error for an answer that cannot be read; a parser may quote the provider's bytes."""
+    why = redact(str(error), provider.secrets)
+    return UpstreamError(
+        f"The provider `{provider.name}` sent an answer that cannot be read: {why}.", reason="malformed"
+    )
 
 
 def parse_retry_after(headers: Mapping[bytes, bytes], now: float) -> float | None:
@@ -93,7 +101,8 @@ def parse_retry_after(headers: Mapping[bytes, bytes], now: float) -> float | Non
     """
     text = headers.get(b"retry-after-ms")
     if text is not None and text.isdigit():
-        return min(int(text) / 1000, _LONGEST_RETRY_AFTER_S)
+        # As a float, for Python refuses integers of more than 4300 digits.
+        return min(float(text) / 1000, _LONGEST_RETRY_AFTER_S)
     raw = headers.get(b"retry-after")
     if raw is None:
         return None
@@ -103,7 +112,7 @@ def parse_retry_after(headers: Mapping[bytes, bytes], now: float) -> float | Non
     except ValueError:
         try:
             seconds = email.utils.parsedate_to_datetime(value).timestamp() - now
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
     if not seconds >= 0:
         return 0.0 if seconds < 0 else None

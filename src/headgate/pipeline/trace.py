@@ -59,7 +59,7 @@ class Trace:
         self.dispatched: float | None = None
         """When the request went to the provider."""
         self.may_be_billed = False
-        """The provider took the request on (a 2xx head, or silence after the last byte was sent)."""
+        """The provider took the request on (a 2xx head, or silence after bytes of it were sent)."""
         self.upstream_done: float | None = None
         self.first_event: float | None = None
         self.metered = _NOTHING_METERED

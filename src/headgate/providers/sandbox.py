@@ -131,6 +131,8 @@ class SandboxTransport:
         self._serial += 1
         credential = label_credential(_credential_of(request.headers))
         self.meter.add(credential, calls=1)
+        if request.on_sent is not None:
+            request.on_sent()
         pacer = _Pacer(request.timeouts)
         try:
             reply = reply_to(request.target, request.body, self._serial, int(self._clock()))

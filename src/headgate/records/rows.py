@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
+from msgspec.structs import asdict, replace
 
 from headgate.domain.record import Attempt, Outcome, RequestRecord
 from headgate.domain.usage import TokenUsage, UsageQuality
@@ -67,6 +68,21 @@ def row_of(record: RequestRecord) -> tuple[Any, ...]:
         record.overhead_ms,
         record.is_sandbox,
     )
+
+
+def without_lone_surrogates(record: RequestRecord) -> RequestRecord:
+    """Return ``record`` with U+FFFD for every half of a surrogate pair, which has no UTF-8 and so no place in a row."""
+    return replace(record, **{name: _mended(value) for name, value in asdict(record).items()})
+
+
+def _mended(value: object) -> object:
+    if type(value) is str:
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, tuple):
+        return tuple(map(_mended, cast("tuple[object, ...]", value)))
+    if isinstance(value, Attempt):
+        return replace(value, **{name: _mended(inner) for name, inner in asdict(value).items()})
+    return value
 
 
 def record_of(row: Mapping[str, Any]) -> RequestRecord:

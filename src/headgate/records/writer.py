@@ -1,7 +1,8 @@
 """Writes records in batches from a thread of its own, so that a request pays for an append and nothing else.
 
 A record is on disk at most `INTERVAL_S` plus one commit after its request ended. While the disk fails, records wait in
-memory up to `CAPACITY`; then `is_full` turns true and the pipeline refuses new requests: nothing goes unrecorded.
+memory up to `CAPACITY`; then `is_full` turns true and the pipeline refuses new requests: nothing goes unrecorded. Only
+a record that no database could take is dropped, alone and with a word in the log: it must not keep back the others.
 """
 
 import logging
@@ -12,9 +13,10 @@ from itertools import chain
 from typing import Final
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DataError, IntegrityError, InterfaceError
 
 from headgate.domain.record import RequestRecord
-from headgate.records.rows import insert_of, row_of
+from headgate.records.rows import insert_of, row_of, without_lone_surrogates
 from headgate.storage.engine import Database
 
 INTERVAL_S: Final = 0.25
@@ -22,6 +24,8 @@ CAPACITY: Final = 100_000
 _BATCH: Final = 2_000
 _TOGETHER: Final = 25
 """Rows a statement. Python's sqlite3 lets go of the interpreter lock at every statement, and has to get it back."""
+_UNFIT: Final = (OverflowError, ValueError, TypeError, DataError, IntegrityError, InterfaceError)
+"""What a record's own values cause. All else, such as a full disk, is the database's and will pass."""
 _log: Final = logging.getLogger("headgate.records")
 
 
@@ -82,5 +86,23 @@ class RecordWriter:
 
 
 def _insert(connection: Connection, records: Sequence[RequestRecord]) -> None:
-    values = tuple(chain.from_iterable(map(row_of, records)))
-    connection.exec_driver_sql(insert_of(len(records)), values)
+    try:
+        values = tuple(chain.from_iterable(map(row_of, records)))
+        connection.exec_driver_sql(insert_of(len(records)), values)
+    except _UNFIT:
+        # A statement that failed has inserted nothing.
+        for record in records:
+            _insert_alone(connection, record)
+
+
+def _insert_alone(connection: Connection, record: RequestRecord) -> None:
+    try:
+        try:
+            connection.exec_driver_sql(insert_of(1), row_of(record))
+        except UnicodeEncodeError:
+            connection.exec_driver_sql(insert_of(1), row_of(without_lone_surrogates(record)))
+    except _UNFIT as error:
+        _log.error(
+            "a record cannot be stored and is dropped",
+            extra={"request_id": record.id, "reason": type(error).__name__},
+        )

@@ -9,7 +9,7 @@ import asyncio
 import io
 import socket
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Final, cast
@@ -82,6 +82,7 @@ class _Deadlines(Struct):
     scope: asyncio.Timeout
     total_at: float
     first_event_s: float
+    on_sent: Callable[[], None] | None
     first_event_at: float = 0.0
     sent: bool = False
 
@@ -223,7 +224,7 @@ class AiohttpTransport:
         generation.users += 1
         try:
             scope = asyncio.timeout_at(total_at)
-            deadlines = _Deadlines(scope, total_at, request.timeouts.first_event)
+            deadlines = _Deadlines(scope, total_at, request.timeouts.first_event, request.on_sent)
             response = await self._request(generation.session, request, deadlines)
             try:
                 headers: Headers = tuple((name.lower(), value.strip()) for name, value in response.raw_headers)
@@ -312,6 +313,8 @@ async def _on_sent(
     """The request leaves: from here on its answer is waited for."""
     deadlines = cast("_Deadlines", context.trace_request_ctx)
     deadlines.sent = True
+    if deadlines.on_sent is not None:
+        deadlines.on_sent()
     deadlines.first_event_at = asyncio.get_running_loop().time() + deadlines.first_event_s
     deadlines.scope.reschedule(min(deadlines.first_event_at, deadlines.total_at))
 

@@ -89,6 +89,8 @@ class Connection(asyncio.Protocol):
             head = b"%bcontent-length: %d\r\n\r\n" % (head, len(body))
         else:
             head += b"\r\n"
+        if request.on_sent is not None:
+            request.on_sent()
         self._large_request = len(body) > _JOIN_BELOW_BYTES
         if self._large_request:
             transport.writelines((head, body))

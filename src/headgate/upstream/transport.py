@@ -39,6 +39,8 @@ class UpstreamRequest(Struct, frozen=True):
     timeouts: Timeouts
     max_body_bytes: int = 64 * 1024 * 1024
     """An answer beyond this is cut and fails with `AnswerTooLargeError`."""
+    on_sent: Callable[[], None] | None = None
+    """Called once, when the request is handed to an open connection: before it no byte has left, whatever happens."""
 
 
 class UpstreamAnswer(Protocol):

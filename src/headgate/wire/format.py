@@ -47,7 +47,9 @@ class Metered(Struct, frozen=True):
     """``None`` where the provider reported none, or nothing usable (negative, null)."""
     finish_reason: str | None = None
     output_text: tuple[str, ...] = ()
-    """The produced text, only where ``usage`` is ``None``: to count it. Never recorded."""
+    """The produced text, only where ``usage`` is ``None`` or not final: to count it. Never recorded."""
+    is_final: bool = True
+    """False where ``usage`` was reported before the last content: no side of it is less than that."""
 
 
 class UpstreamFault(Struct, frozen=True):
@@ -61,6 +63,18 @@ class UpstreamFault(Struct, frozen=True):
 
 class MalformedAnswerError(Exception):
     """The provider's bytes are not this wire format (HTML, cut JSON, a stream without its end)."""
+
+    passed: bytes = b""
+    """Whole events of the same read that came before the unreadable one and may still be passed on."""
+
+
+class FaultyAnswerError(MalformedAnswerError):
+    """The provider sent an error object under a good status. Its words are in ``fault`` alone: they need redaction."""
+
+    def __init__(self, fault: UpstreamFault) -> None:
+        """Carry what the provider said."""
+        super().__init__("the provider sent an error under a good status")
+        self.fault = fault
 
 
 class StreamMeter(Protocol):
@@ -80,8 +94,8 @@ class StreamMeter(Protocol):
         """Take bytes as they arrive, return the bytes to pass on: whole events, minus hidden ones; may be empty.
 
         Raises:
-            MalformedAnswerError: an event is unreadable or longer than the bound. Whole events before it are lost to
-                this call's return value, never half-sent.
+            MalformedAnswerError: an event is unreadable or longer than the bound. Its ``passed`` holds what would have
+                been returned of the events before an unreadable one.
         """
         ...
 
@@ -111,7 +125,7 @@ class WireFormat(Struct, frozen=True):
     render_upstream: Callable[[Envelope, UpstreamBody], bytes]
     """The body to send to a provider that speaks this same format."""
     meter_body: Callable[[bytes], Metered]
-    """Read usage off a whole answer; raises `MalformedAnswerError`."""
+    """Read usage off a whole answer; raises `MalformedAnswerError`, and `FaultyAnswerError` for an error object."""
     meter_stream: Callable[[bool], StreamMeter]
     """A new meter; the argument says whether the usage event is to be hidden from the caller."""
     input_text: Callable[[Envelope], tuple[str, ...]]

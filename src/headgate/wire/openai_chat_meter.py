@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from headgate.domain.usage import TokenUsage
-from headgate.wire.format import MalformedAnswerError, Metered, UpstreamFault
+from headgate.wire.format import FaultyAnswerError, MalformedAnswerError, Metered, UpstreamFault
 from headgate.wire.json_body import member_of, read_any
 from headgate.wire.openai_errors import read_fault
 from headgate.wire.openai_usage import PlainUsage, read_plain_usage, read_usage
@@ -129,7 +129,8 @@ def meter_body(body: bytes) -> Metered:
     """Read usage and finish reason off a whole answer.
 
     Raises:
-        MalformedAnswerError: not JSON, not an object with ``choices``, or an error object under a good status.
+        MalformedAnswerError: not JSON, or not an object with ``choices``.
+        FaultyAnswerError: an error object under a good status.
     """
     return _meter_plain(body) or _meter_any(body)
 
@@ -155,7 +156,7 @@ def _meter_any(body: bytes) -> Metered:
     answer = _read_answer(body)
     fault = _fault_of(answer)
     if fault is not None:
-        raise MalformedAnswerError(f"the provider sent an error under a good status: {fault.message}")
+        raise FaultyAnswerError(fault)
     if answer.choices is None:
         raise MalformedAnswerError("the provider's answer has no `choices`")
     usage = _reported(answer)
@@ -191,6 +192,7 @@ class OpenAIChatMeter:
         "_seen",
         "_sse",
         "_text",
+        "_texts_before_usage",
         "_usage",
         "content_started",
         "fault",
@@ -206,6 +208,7 @@ class OpenAIChatMeter:
         self._sse = SseDecoder(max_event_bytes)
         self._usage: TokenUsage | None = None
         self._finish_reason: str | None = None
+        self._texts_before_usage = 0
         self._text: list[str] = []
         self._seen: set[int] = set()
         self._open: set[int] = set()
@@ -218,7 +221,14 @@ class OpenAIChatMeter:
         events = self._sse.feed(data)
         if len(events) == 1 and events[0].raw is data:
             return data if self._take(events[0]) else b""
-        kept = [event.raw for event in events if self._take(event)]
+        kept: list[bytes] = []
+        try:
+            for event in events:
+                if self._take(event):
+                    kept.append(event.raw)  # noqa: PERF401  what was kept is needed when the next event is broken
+        except MalformedAnswerError as error:
+            error.passed = b"".join(kept)
+            raise
         passed = b"".join(kept)
         return data if passed == data else passed
 
@@ -239,8 +249,16 @@ class OpenAIChatMeter:
         return DONE_EVENT
 
     def metered(self) -> Metered:
-        """Return what is known now."""
-        return Metered(self._usage, self._finish_reason, () if self._usage is not None else tuple(self._text))
+        """Return what is known now.
+
+        Some providers report usage with every chunk, or with the first: such a report is final only where no content
+        came after it and the stream has ended, or every choice of it has.
+        """
+        has_ended = self.finished or (bool(self._seen) and not self._open)
+        is_final = self._usage is None or (has_ended and self._texts_before_usage == len(self._text))
+        if self._usage is not None and is_final:
+            return Metered(self._usage, self._finish_reason)
+        return Metered(self._usage, self._finish_reason, tuple(self._text), is_final)
 
     def _take(self, event: SseEvent) -> bool:
         """Learn from one event; say whether it is passed on."""
@@ -276,7 +294,10 @@ class OpenAIChatMeter:
                     return False
                 self._take_choice(choice)
         if answer.usage is not None or answer.x_groq is not None:
-            self._usage = _reported(answer) or self._usage
+            usage = _reported(answer)
+            if usage is not None:
+                self._usage = usage
+                self._texts_before_usage = len(self._text)
             if self._hide_usage and not choices and answer.usage is not None:
                 return False
         return True

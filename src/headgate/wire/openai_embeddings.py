@@ -8,7 +8,16 @@ from msgspec import Raw, Struct
 from headgate.domain.errors import InvalidRequestError, UnsupportedFeatureError
 from headgate.domain.usage import TokenUsage
 from headgate.wire import json_body, openai_errors
-from headgate.wire.format import Envelope, MalformedAnswerError, Metered, StreamMeter, UpstreamBody, WireFormat
+from headgate.wire.format import (
+    Envelope,
+    FaultyAnswerError,
+    MalformedAnswerError,
+    Metered,
+    StreamMeter,
+    UpstreamBody,
+    UpstreamFault,
+    WireFormat,
+)
 from headgate.wire.json_body import is_null, member_of, read_text_value, read_value
 from headgate.wire.openai_usage import read_count
 
@@ -124,15 +133,27 @@ def meter_body(body: bytes) -> Metered:
 
     Raises:
         MalformedAnswerError: not JSON, or not an object with ``data``.
+        FaultyAnswerError: an error object under a good status.
     """
     try:
         answer = _ANSWER.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
+        fault = _fault_of(body)
+        if fault is not None:
+            raise FaultyAnswerError(fault) from error
         raise MalformedAnswerError(f"the provider sent no embeddings: {error}") from error
     tokens = read_count(member_of(answer.usage, "prompt_tokens"))
     if tokens is None:
         tokens = read_count(member_of(answer.usage, "total_tokens"))
     return Metered(None if tokens is None else TokenUsage(input_tokens=tokens))
+
+
+def _fault_of(body: bytes) -> UpstreamFault | None:
+    try:
+        answer = json_body.read_any(body)
+    except (ValueError, RecursionError):
+        return None
+    return openai_errors.read_fault(answer) if member_of(answer, "error") else None
 
 
 def meter_stream(hide_usage: bool) -> StreamMeter:

@@ -1,7 +1,8 @@
 """OpenAI's ``usage`` object and its dialects, read into one `TokenUsage` whose kinds are parts of their totals.
 
-A count that is missing, negative, fractional or beyond 2**53 makes a total unusable and a detail zero: a nonsense usage
-object must lead to counting, never to a nonsense bill. Where a dialect's parts stand beside their total the sums tell.
+A count that is missing, negative, fractional or beyond `MAX_COUNT` makes a total unusable and a detail zero: a nonsense
+usage object must lead to counting, never to a nonsense bill. Where a dialect's parts stand beside their total the sums
+tell.
 """
 
 from typing import Annotated, Any, Final, cast
@@ -10,8 +11,8 @@ from msgspec import Meta, Struct
 
 from headgate.domain.usage import TokenUsage
 
-MAX_COUNT: Final = 2**53
-"""Beyond it a JSON reader that uses doubles has lost digits (RFC 8259 §6)."""
+MAX_COUNT: Final = 1_000_000_000
+"""A thousand times what any model reads at once; beyond it a count is a provider's mistake, not a bill."""
 
 
 Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
