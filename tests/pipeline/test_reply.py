@@ -102,8 +102,18 @@ async def test_a_server_that_tells_is_not_watched() -> None:
 
     async def send(message: Message) -> None: ...
 
-    reply = Reply(never_asked, send, told.append)
+    reply = Reply(never_asked, send, notify=told.append)
     seen: list[str] = []
     reply.watch_client(lambda: seen.append("left"))
     told[0]()
     assert seen == ["left"]
+
+
+async def test_a_server_that_takes_pieces_gets_no_messages_for_them() -> None:
+    wire = Wire()
+    pushed: list[bytes] = []
+    reply = Reply(wire.receive, wire.send, push=pushed.append)
+    reply.begin(200, [])
+    reply.write(b"one")
+    assert pushed == [b"one"]
+    assert [message["type"] for message in wire.sent] == ["http.response.start"]

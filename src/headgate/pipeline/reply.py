@@ -10,22 +10,26 @@ Send = Callable[[Message], Coroutine[Any, Any, None]]
 Receive = Callable[[], Coroutine[Any, Any, Message]]
 Notify = Callable[[Callable[[], object]], None]
 """Takes a callback for the moment at which the client closes its connection."""
+Push = Callable[[bytes], Awaitable[None] | None]
+"""Sends a piece of a body now; an awaitable comes back where the client reads too slowly."""
 HeaderList = list[tuple[bytes, bytes]]
 
 
 class Reply:
     """One answer being written. Order: `whole`, or `begin` → `write`… → `end`."""
 
-    __slots__ = ("_left", "_notify", "_receive", "_send", "_watch", "begun", "client_gone", "ended")
+    __slots__ = ("_left", "_notify", "_push", "_receive", "_send", "_watch", "begun", "client_gone", "ended")
 
-    def __init__(self, receive: Receive, send: Send, notify: Notify | None = None) -> None:
+    def __init__(self, receive: Receive, send: Send, *, notify: Notify | None = None, push: Push | None = None) -> None:
         """Write to ``send``.
 
-        ``notify`` is how the server tells that the client has left; where it has no such way, ``receive`` is watched.
+        Two shortcuts that a server may offer: ``notify`` tells that the client has left, else ``receive`` is watched;
+        ``push`` sends a piece of a body, else ``send`` does.
         """
         self._receive = receive
         self._send = send
         self._notify = notify
+        self._push = push
         self._watch: Watch | None = None
         self._left: Callable[[], object] | None = None
         self.begun = False
@@ -77,6 +81,8 @@ class Reply:
 
     def write(self, data: bytes) -> Awaitable[None] | None:
         """Send a piece of the body now; an awaitable comes back only where the client reads too slowly."""
+        if self._push is not None:
+            return self._push(data)
         return start(self._send({"type": "http.response.body", "body": data, "more_body": True}))
 
     async def end(self, data: bytes = b"") -> None:

@@ -4,7 +4,7 @@ uvicorn writes the head as soon as it is known; each write is a system call of a
 relayed request costs here. The head therefore waits for the first piece of the body, which follows at once.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -42,6 +42,18 @@ class EdgeCycle(RequestResponseCycle):
             self._start(message["status"], message["headers"])
         else:
             self._write(message.get("body", b""), more_body=message.get("more_body", False))
+
+    def push(self, data: bytes) -> Awaitable[None] | None:
+        """Send a piece of a body that was begun: `send` without a message and a coroutine for each event of a stream.
+
+        Returns what to await where the client reads too slowly.
+        """
+        if self.disconnected:
+            return None
+        if self.flow.write_paused:
+            return self.send({"type": "http.response.body", "body": data, "more_body": True})
+        self._write(data, more_body=True)
+        return None
 
     def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.response_started = True

@@ -110,9 +110,12 @@ class Edge:
         path_model: str | None = None
         if wire_format is None and path.startswith(_DEPLOYMENTS):
             wire_format, path_model = _by_deployment(path, self._by_deployment)
-        # Our own server says when a client leaves; any other is watched.
         owner = getattr(receive, "__self__", None)
-        reply = Reply(receive, send, owner.on_disconnect if isinstance(owner, EdgeCycle) else None)
+        if isinstance(owner, EdgeCycle):
+            # Our own server has a shorter way than ASGI's messages for what happens at every event.
+            reply = Reply(receive, send, notify=owner.on_disconnect, push=owner.push)
+        else:
+            reply = Reply(receive, send)
         if wire_format is None:
             if self._admin is not None and (path == "/admin" or path.startswith("/admin/")):
                 await self._admin(scope, receive, send)
