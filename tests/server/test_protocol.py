@@ -332,3 +332,17 @@ async def test_a_client_that_leaves_after_a_large_body_is_noticed() -> None:
     writer.close()
     await asyncio.wait_for(left.wait(), 5)
     await listener.drain(1, asyncio.Event())
+
+
+@pytest.mark.parametrize(("size", "count", "status"), [(1, 100_000, b"400"), (1, 5_000, b"200"), (64, 30_000, b"200")])
+async def test_chunks_that_are_many_and_tiny_are_refused(size: int, count: int, status: bytes) -> None:
+    head = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+    body = (b"%x\r\n" % size + b"x" * size + b"\r\n") * count + b"0\r\n\r\n"
+    async with listening(Echo()) as listener:
+        reader, writer = await connect(listener)
+        with contextlib.suppress(ConnectionError):
+            writer.write(head + body)
+            await writer.drain()
+        answer = await asyncio.wait_for(reader.read(100), 10)
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 " + status)

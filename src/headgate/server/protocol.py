@@ -35,6 +35,9 @@ LINGER_S: Final = 2.0
 KEEP_ALIVE_S: Final = 75.0
 """How long an idle connection is kept: longer than the 60 s of common load balancers, so that they close first."""
 SLOWEST_BODY_BYTES_PER_S: Final = 512
+FREE_PIECES: Final = 10_000
+SMALLEST_PIECE: Final = 16
+"""Beyond the free pieces, a body's chunks hold at least this many bytes on average: each costs CPU, however small."""
 
 _HEAD_TOO_LARGE: Final = HeadersTooLargeError(
     f"The request's head is larger than {MAX_HEADER_BYTES} bytes or has more than {MAX_HEADERS} fields."
@@ -68,6 +71,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._host = b""
         self._body_begun = 0.0
         self._body_bytes = 0
+        self._pieces = 0
         self._in_head = False
         self._reading = False
         self._lingering = False
@@ -126,6 +130,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._hosts = 0
         self._in_head = True
         self._body_bytes = 0
+        self._pieces = 0
         self._reading = True
         self.deadline = self.loop.time() + self._header_timeout_s
 
@@ -214,6 +219,9 @@ class EdgeProtocol(HttpToolsProtocol):
         self._body_bytes += len(body)
         if self._is_upgrade:
             return
+        self._pieces += 1
+        if self._pieces > FREE_PIECES and self._body_bytes < self._pieces * SMALLEST_PIECE:
+            self._refuse(InvalidRequestError("The body arrives in chunks that are too small."))
         allowance = self._header_timeout_s + self._body_bytes / SLOWEST_BODY_BYTES_PER_S
         self.deadline = min(self.loop.time() + self._header_timeout_s, self._body_begun + allowance)
         super().on_body(body)
