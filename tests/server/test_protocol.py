@@ -145,7 +145,7 @@ async def test_a_client_that_leaves_behind_pipelined_requests_is_noticed_by_the_
     writer.write(GET + GET + GET)
     await asyncio.wait_for(started.wait(), 5)
     writer.close()
-    await asyncio.wait_for(left.wait(), 5)
+    assert await asyncio.wait_for(left.wait(), 5)
     await listener.drain(1, asyncio.Event())
 
 
@@ -306,7 +306,7 @@ async def test_a_client_that_reads_nothing_is_cut_off(monkeypatch: pytest.Monkey
     _, writer = await connect(listener)
     writer.transport.pause_reading()
     writer.write(GET)
-    await asyncio.wait_for(app.over.wait(), 10)
+    assert await asyncio.wait_for(app.over.wait(), 10)
     writer.close()
     await listener.drain(1, asyncio.Event())
 
@@ -330,7 +330,7 @@ async def test_a_client_that_leaves_after_a_large_body_is_noticed() -> None:
     writer.write(b"x" * 300_000)
     await asyncio.wait_for(started.wait(), 5)
     writer.close()
-    await asyncio.wait_for(left.wait(), 5)
+    assert await asyncio.wait_for(left.wait(), 5)
     await listener.drain(1, asyncio.Event())
 
 
