@@ -34,6 +34,7 @@ from headgate.pipeline.call import Call, Gateway
 from headgate.pipeline.reply import HeaderList, Reply
 from headgate.pipeline.settle import settle
 from headgate.pipeline.trace import NOTHING_USED, Settled, Trace
+from headgate.routing.table import shorten
 from headgate.snapshot import Snapshot
 from headgate.upstream.transport import UpstreamRequest
 from headgate.wire.format import UpstreamBody
@@ -74,9 +75,7 @@ async def handle(gateway: Gateway, call: Call, reply: Reply) -> None:
 async def refuse(gateway: Gateway, call: Call, error: HeadgateError, reply: Reply) -> None:
     """Answer and record a request that was refused before its body was read, such as one that is too large."""
     trace = Trace(call)
-    if call.presented_key:
-        key = gateway.snapshots.current.keys.lookup(hash_secret(call.presented_key))
-        trace.key = key if key is not None and is_usable(key, call.started_at_ms) else None
+    trace.key = _usable_key(gateway.snapshots.current, call.presented_key, call.started_at_ms)
     _note_error(trace, error, reply)
     try:
         await _tell(trace, reply, error)
@@ -124,11 +123,11 @@ def _prepare(gateway: Gateway, call: Call, trace: Trace) -> Prepared:
     model = envelope.model
     deployment = snapshot.routes.resolve(model)
     if not may_use_model(key, model, is_sandbox=deployment.is_sandbox):
-        raise ModelNotAllowedError(f"This key may not use the model `{_short(model)}`.", param="model")
+        raise ModelNotAllowedError(f"This key may not use the model `{shorten(model)}`.", param="model")
     trace.deployment = deployment
     if deployment.price is None and gateway.refuse_unpriced:
         raise UnpricedModelError(
-            f"No price is known for `{_short(deployment.name)}`: set one on its deployment, or `prices.unpriced`.",
+            f"No price is known for `{shorten(deployment.name)}`: set one on its deployment, or `prices.unpriced`.",
             param="model",
         )
     provider = gateway.providers[deployment.provider]
@@ -167,12 +166,17 @@ def _prepare(gateway: Gateway, call: Call, trace: Trace) -> Prepared:
 
 def authenticate(snapshot: Snapshot, presented: bytes | None, now_ms: int) -> VirtualKey:
     """Return the key, or the one refusal that unknown, expired, blocked and revoked keys share."""
-    key = snapshot.keys.lookup(hash_secret(presented)) if presented else None
-    if key is None or not is_usable(key, now_ms):
+    key = _usable_key(snapshot, presented, now_ms)
+    if key is None:
         raise InvalidApiKeyError(
             "Incorrect API key provided." if presented else "You didn't provide an API key.",
         )
     return key
+
+
+def _usable_key(snapshot: Snapshot, presented: bytes | None, now_ms: int) -> VirtualKey | None:
+    key = snapshot.keys.lookup(hash_secret(presented)) if presented else None
+    return key if key is not None and is_usable(key, now_ms) else None
 
 
 async def _cancelled(trace: Trace, reply: Reply) -> None:
@@ -261,7 +265,3 @@ def error_headers(error: HeadgateError, request_id: str) -> HeaderList:
         headers.append((b"retry-after", b"%d" % -(-retry_after_s // 1)))
         headers.append((b"retry-after-ms", b"%d" % (retry_after_s * 1000)))
     return headers
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 100 else text[:100] + "…"

@@ -102,13 +102,14 @@ class RouteTable:
             if target.is_price_stated:
                 return replace(target, upstream_model=upstream_model)
             return self._describe(target.provider, upstream_model, target.region)
-        reason = f"no alias, and no provider named `{_short(provider)}` is on" if slash else None
+        reason = f"no alias, and no provider named `{shorten(provider)}` is on" if slash else None
         raise ModelNotFoundError(_not_found(model), param="model", reason=reason)
 
 
-def _short(text: str) -> str:
+def shorten(text: str) -> str:
+    """Return a name that a client chose, cut to what an error message can hold."""
     return text if len(text) <= 100 else text[:100] + "…"
 
 
 def _not_found(model: str) -> str:
-    return f"The model `{_short(model)}` does not exist or you do not have access to it."
+    return f"The model `{shorten(model)}` does not exist or you do not have access to it."
