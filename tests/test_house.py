@@ -31,6 +31,7 @@ UNMIRRORED: dict[str, str] = {
     "domain/catalog.py": "nouns; tests/catalog builds and prices them",
     "domain/record.py": "nouns; tests/records writes and reads every field",
     "domain/usage.py": "nouns and one sum, read in tests/wire",
+    "pipeline/reply.py": "a protocol; tests/server/test_inbound.py tests the implementation over a socket",
     "pipeline/call.py": "two nouns that every request of tests/pipeline goes through",
     "providers/provider.py": "two nouns that every test of providers builds",
     "upstream/transport.py": "a protocol; tests/contract/test_transport.py is the suite that its implementations pass",

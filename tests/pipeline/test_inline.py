@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from headgate.pipeline.inline import Watch, start
+from headgate.pipeline.inline import start
 
 
 async def test_what_does_not_wait_is_done_at_once() -> None:
@@ -72,36 +72,3 @@ async def test_an_error_of_the_first_step_is_raised_here() -> None:
 
     with pytest.raises(ValueError, match="no"):
         start(fail())
-
-
-async def test_a_watch_reports_once() -> None:
-    gate = asyncio.Event()
-    seen: list[bool] = []
-    Watch(gate.wait(), seen.append)
-    assert seen == []
-    gate.set()
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert seen == [True]
-
-
-async def test_a_stopped_watch_is_silent_and_leaves_no_waiter() -> None:
-    gate = asyncio.Event()
-    seen: list[bool] = []
-    watch = Watch(gate.wait(), seen.append)
-    watch.stop()
-    gate.set()
-    await asyncio.sleep(0)
-    assert seen == []
-    assert not gate._waiters  # type: ignore[attr-defined]
-
-
-async def test_a_watch_stopped_after_its_event_but_before_its_turn_is_silent() -> None:
-    gate = asyncio.Event()
-    seen: list[bool] = []
-    watch = Watch(gate.wait(), seen.append)
-    gate.set()
-    watch.stop()
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert seen == []

@@ -5,8 +5,11 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+from headgate.server.asgi import AsgiApp, serve_asgi
+from headgate.server.inbound import Application, Inbound
 from headgate.server.listener import Listener, bind
 
+MAX_BODY = 64_000_000
 GET = b"GET / HTTP/1.1\r\nhost: gate\r\n\r\n"
 
 
@@ -39,14 +42,26 @@ class Echo:
         await send({"type": "http.response.body", "body": body})
 
 
+def admit(inbound: Inbound) -> None:
+    """Take every request's body."""
+    inbound.max_body = MAX_BODY
+
+
+def asgi(app: AsgiApp) -> Application:
+    """An ASGI application as a listener takes it."""
+    return Application(admit, lambda inbound: serve_asgi(app, inbound))
+
+
 @contextlib.asynccontextmanager
-async def listening(app: Echo, header_timeout_s: float = 30.0) -> AsyncIterator[Listener]:
-    listener = Listener(app, bind("127.0.0.1:0"), tls=None, header_timeout_s=header_timeout_s)
+async def listening(app: Echo | Application, header_timeout_s: float = 30.0) -> AsyncIterator[Listener]:
+    served = asgi(app) if isinstance(app, Echo) else app
+    listener = Listener(served, bind("127.0.0.1:0"), tls=None, header_timeout_s=header_timeout_s)
     await listener.open()
     try:
         yield listener
     finally:
-        app.gate.set()
+        if isinstance(app, Echo):
+            app.gate.set()
         await listener.drain(1.0, asyncio.Event())
 
 

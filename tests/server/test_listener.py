@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from headgate.server.listener import Listener, bind
-from tests.server.listening import GET, Echo, connect, listening
+from tests.server.listening import GET, Echo, asgi, connect, listening
 
 
 async def test_drain_lets_a_request_finish_and_refuses_new_connections() -> None:
@@ -64,7 +64,7 @@ async def test_drain_waits_until_a_slow_reader_has_its_answer() -> None:
             await send({"type": "http.response.start", "status": 200, "headers": headers})  # type: ignore[operator]
             await send({"type": "http.response.body", "body": b"x" * 30_000_000})  # type: ignore[operator]
 
-    listener = Listener(Large(), bind("127.0.0.1:0"), tls=None, header_timeout_s=30)
+    listener = Listener(asgi(Large()), bind("127.0.0.1:0"), tls=None, header_timeout_s=30)
     await listener.open()
     reader, writer = await connect(listener)
     writer.write(GET)

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from headgate.server.listener import Listener, bind
+from headgate.domain.errors import BodyTooLargeError, HeadgateError
+from headgate.server.inbound import Application, Inbound
 from headgate.server.protocol import MAX_HEADERS
-from tests.server.listening import GET, Echo, connect, converse, listening
+from tests.server.listening import GET, Echo, admit, asgi, connect, converse, listening
 
 
 async def test_a_good_request_is_answered_and_the_connection_kept() -> None:
@@ -130,25 +131,6 @@ async def test_a_request_being_answered_has_no_deadline() -> None:
         writer.close()
 
 
-async def test_a_client_that_leaves_behind_pipelined_requests_is_noticed_by_the_running_one() -> None:
-    left = asyncio.Event()
-    started = asyncio.Event()
-
-    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        receive.__self__.on_disconnect(left.set)
-        started.set()
-        await asyncio.wait_for(left.wait(), 10)
-
-    listener = Listener(app, bind("127.0.0.1:0"), tls=None, header_timeout_s=30)
-    await listener.open()
-    _, writer = await connect(listener)
-    writer.write(GET + GET + GET)
-    await asyncio.wait_for(started.wait(), 5)
-    writer.close()
-    assert await asyncio.wait_for(left.wait(), 5)
-    await listener.drain(1, asyncio.Event())
-
-
 async def test_a_flood_of_pipelined_requests_is_cut_off() -> None:
     app = Echo()
     async with listening(app) as listener:
@@ -157,7 +139,7 @@ async def test_a_flood_of_pipelined_requests_is_cut_off() -> None:
         # Bytes that nobody reads any more make it a reset; either way nothing is answered and little is kept.
         with contextlib.suppress(ConnectionResetError):
             assert await asyncio.wait_for(reader.read(), 5) == b""
-        assert listener._connections() == []
+        assert listener.connections == []
         writer.close()
 
 
@@ -195,20 +177,52 @@ async def test_connect_is_refused() -> None:
 async def test_trailers_are_no_headers() -> None:
     seen: list[bytes] = []
 
-    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        while (await receive())["more_body"]:
-            pass
-        seen.extend(name for name, _ in scope["headers"])
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
+    async def answer(inbound: Inbound) -> None:
+        seen.extend(name for name, _ in inbound.fields)
+        inbound.whole(204, [], b"")
 
-    listener = Listener(app, bind("127.0.0.1:0"), tls=None, header_timeout_s=30)
-    await listener.open()
     chunked = b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nauthorization: Bearer x\r\n\r\n"
-    answer = await converse(listener, b"POST / HTTP/1.1\r\nhost: a\r\n" + chunked)
-    await listener.drain(1, asyncio.Event())
-    assert answer.startswith(b"HTTP/1.1 204 ")
+    async with listening(Application(admit, answer)) as listener:
+        found = await converse(listener, b"POST / HTTP/1.1\r\nhost: a\r\n" + chunked)
+    assert found.startswith(b"HTTP/1.1 204 ")
     assert seen == [b"host", b"transfer-encoding"]
+
+
+async def refused(reader: asyncio.StreamReader, status: bytes) -> None:
+    """The connection ended, with ``status`` unless the unread rest of the request reset it first."""
+    try:
+        assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 " + status)
+    except ConnectionResetError:
+        assert reader.at_eof() or reader.exception() is not None
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [b"2;x=" + b"a" * 1000, b"0\r\n" + b"x-trailer: " + b"a" * 1000],
+    ids=["chunk extension", "trailer"],
+)
+async def test_framing_without_end_is_refused(endless: bytes) -> None:
+    async with listening(Echo()) as listener:
+        reader, writer = await connect(listener)
+        writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n" + endless)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(2000):
+                writer.write(b"a" * 1000)
+                await writer.drain()
+        await refused(reader, b"400")
+        writer.close()
+
+
+async def test_a_field_without_end_is_refused_before_it_is_whole() -> None:
+    async with listening(Echo()) as listener:
+        reader, writer = await connect(listener)
+        writer.write(b"GET / HTTP/1.1\r\nhost: a\r\nx-long: ")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(2000):
+                writer.write(b"a" * 1000)
+                await writer.drain()
+        await refused(reader, b"431")
+        writer.close()
 
 
 async def test_a_read_that_ends_behind_the_target_is_no_fault() -> None:
@@ -233,54 +247,96 @@ async def test_no_refusal_is_written_into_the_answer_of_an_earlier_request(rest:
         writer.close()
 
 
-class Early:
-    """Answers before it has read the body, and closes, as a refusal does."""
+def refuse_at_once(inbound: Inbound) -> None:
+    inbound.refusal = RefusedError("no")
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        headers = [(b"content-length", b"2"), (b"connection", b"close")]
-        await send({"type": "http.response.start", "status": 413, "headers": headers})
-        await send({"type": "http.response.body", "body": b"no"})
+
+class RefusedError(HeadgateError):
+    """A refusal that says nothing of closing."""
 
 
 async def test_a_refusal_is_seen_although_the_body_is_still_arriving() -> None:
-    listener = Listener(Early(), bind("127.0.0.1:0"), tls=None, header_timeout_s=30)
-    await listener.open()
-    reader, writer = await connect(listener)
-    writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 20000000\r\n\r\n")
+    async def answer(inbound: Inbound) -> None:
+        inbound.whole(413, [(b"connection", b"close")], b"no")
 
-    async def upload() -> None:
-        with contextlib.suppress(ConnectionError):
-            for _ in range(200):
-                writer.write(b"x" * 100_000)
-                await writer.drain()
+    async with listening(Application(refuse_at_once, answer)) as listener:
+        reader, writer = await connect(listener)
+        writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 20000000\r\n\r\n")
 
-    async with asyncio.TaskGroup() as group:
-        group.create_task(upload())
-        answer = await asyncio.wait_for(reader.read(), 10)
-    writer.close()
-    await listener.drain(1, asyncio.Event())
-    assert answer.startswith(b"HTTP/1.1 413 ")
-    assert answer.endswith(b"no")
+        async def upload() -> None:
+            with contextlib.suppress(ConnectionError):
+                for _ in range(200):
+                    writer.write(b"x" * 100_000)
+                    await writer.drain()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(upload())
+            found = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+    assert found.startswith(b"HTTP/1.1 413 ")
+    assert found.endswith(b"no")
 
 
-async def test_a_connection_whose_body_ended_after_its_answer_expires() -> None:
-    class KeepOpen(Early):
-        async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-            await send({"type": "http.response.start", "status": 405, "headers": [(b"content-length", b"0")]})
-            await send({"type": "http.response.body", "body": b""})
+@pytest.mark.parametrize("body", [b"late", None], ids=["body comes", "body never comes"])
+async def test_a_refused_request_leaves_the_connection_usable_or_in_time_closed(body: bytes | None) -> None:
+    async def answer(inbound: Inbound) -> None:
+        inbound.whole(405, [], b"")
 
-    listener = Listener(KeepOpen(), bind("127.0.0.1:0"), tls=None, header_timeout_s=30)
-    await listener.open()
-    reader, writer = await connect(listener)
-    writer.write(b"PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n")
-    assert (await asyncio.wait_for(reader.read(100), 5)).startswith(b"HTTP/1.1 405 ")
-    writer.write(b"late")
-    await writer.drain()
-    await asyncio.sleep(0.05)
-    (connection,) = listener._connections()
-    assert connection.deadline < asyncio.get_running_loop().time() + 100
-    writer.close()
-    await listener.drain(1, asyncio.Event())
+    async with listening(Application(refuse_at_once, answer), header_timeout_s=0.3) as listener:
+        reader, writer = await connect(listener)
+        writer.write(b"PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n")
+        assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).startswith(b"HTTP/1.1 405 ")
+        if body is None:
+            # No second answer to the same request, only the end.
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        else:
+            writer.write(body + GET)
+            assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).startswith(b"HTTP/1.1 405 ")
+            (connection,) = listener.connections
+            assert connection.deadline < asyncio.get_running_loop().time() + 100
+        writer.close()
+
+
+async def test_a_body_beyond_its_bound_is_refused_while_it_arrives() -> None:
+    seen: list[HeadgateError | None] = []
+
+    def admit_little(inbound: Inbound) -> None:
+        inbound.max_body = 1000
+
+    async def answer(inbound: Inbound) -> None:
+        seen.append(inbound.refusal)
+        inbound.whole(413, [(b"connection", b"close")], b"")
+
+    async with listening(Application(admit_little, answer)) as listener:
+        reader, writer = await connect(listener)
+        writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")
+        for _ in range(3):
+            writer.write(b"190\r\n" + b"x" * 400 + b"\r\n")
+        found = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+    assert found.startswith(b"HTTP/1.1 413 ")
+    assert [type(refusal) for refusal in seen] == [BodyTooLargeError]
+
+
+async def test_who_waits_with_its_body_is_told_to_send_it() -> None:
+    async with listening(Echo()) as listener:
+        reader, writer = await connect(listener)
+        writer.write(b"POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n")
+        assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"abc")
+        assert (await asyncio.wait_for(reader.read(100), 5)).startswith(b"HTTP/1.1 200 OK")
+        writer.close()
+
+
+async def test_who_waits_with_a_body_that_is_not_wanted_is_not_told_to_send_it() -> None:
+    async def answer(inbound: Inbound) -> None:
+        inbound.whole(405, [], b"")
+
+    async with listening(Application(refuse_at_once, answer)) as listener:
+        reader, writer = await connect(listener)
+        writer.write(b"POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n")
+        assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).startswith(b"HTTP/1.1 405 ")
+        writer.close()
 
 
 class Flood:
@@ -301,37 +357,12 @@ class Flood:
 async def test_a_client_that_reads_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("headgate.server.protocol.UNREAD_S", 0.3)
     app = Flood()
-    listener = Listener(app, bind("127.0.0.1:0"), tls=None, header_timeout_s=30)
-    await listener.open()
-    _, writer = await connect(listener)
-    writer.transport.pause_reading()
-    writer.write(GET)
-    assert await asyncio.wait_for(app.over.wait(), 10)
-    writer.close()
-    await listener.drain(1, asyncio.Event())
-
-
-async def test_a_client_that_leaves_after_a_large_body_is_noticed() -> None:
-    left, started = asyncio.Event(), asyncio.Event()
-
-    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        while (await receive())["more_body"]:
-            pass
-        receive.__self__.on_disconnect(left.set)
-        started.set()
-        await asyncio.wait_for(left.wait(), 10)
-
-    listener = Listener(app, bind("127.0.0.1:0"), tls=None, header_timeout_s=30)
-    await listener.open()
-    _, writer = await connect(listener)
-    writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 300000\r\n\r\n")
-    await writer.drain()
-    await asyncio.sleep(0.05)
-    writer.write(b"x" * 300_000)
-    await asyncio.wait_for(started.wait(), 5)
-    writer.close()
-    assert await asyncio.wait_for(left.wait(), 5)
-    await listener.drain(1, asyncio.Event())
+    async with listening(asgi(app)) as listener:
+        _, writer = await connect(listener)
+        writer.transport.pause_reading()
+        writer.write(GET)
+        assert await asyncio.wait_for(app.over.wait(), 10)
+        writer.close()
 
 
 @pytest.mark.parametrize(("size", "count", "status"), [(1, 100_000, b"400"), (1, 5_000, b"200"), (64, 30_000, b"200")])

@@ -41,7 +41,8 @@ def begun(wire: Wire, *, watched: list[float] | None = None, limit: int = 1 << 2
     loop = asyncio.get_running_loop()
     request = UpstreamRequest("POST", "/", (), b"", Timeouts(**timeouts), limit)
     watch = watched.append if watched is not None else [].append
-    return Exchange(loop, wire, watch, request, loop.time() + request.timeouts.total)
+    now = loop.time()
+    return Exchange(loop, wire, watch, request, now=now, total_at=now + request.timeouts.total)
 
 
 async def test_each_phase_has_its_own_time_out() -> None:

@@ -22,7 +22,7 @@ class Outcome(StrEnum):
     INTERNAL_ERROR = "internal_error"
 
 
-class Attempt(Struct, frozen=True):
+class Attempt(Struct, frozen=True, gc=False):
     """One upstream try."""
 
     provider: str
@@ -36,7 +36,7 @@ class Attempt(Struct, frozen=True):
     upstream_request_id: str | None = None
 
 
-class RequestRecord(Struct, frozen=True):
+class RequestRecord(Struct, frozen=True, gc=False):
     """One row a request. Times are wall-clock ms since the epoch or durations in ms; money is nano-USD."""
 
     id: str

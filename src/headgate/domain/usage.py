@@ -16,7 +16,7 @@ class UsageQuality(StrEnum):
     """Nothing was sent upstream, so nothing was used."""
 
 
-class TokenUsage(Struct, frozen=True):
+class TokenUsage(Struct, frozen=True, gc=False):
     """Counts of one request. Every kind is a *part* of its total, never beside it.
 
     OpenAI counts this way already; Anthropic's disjoint counts are summed by its wire format.

@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from headgate.domain.errors import DeadlineExceededError, HeadgateError
 from headgate.domain.money import format_usd
@@ -21,10 +20,16 @@ from headgate.pipeline.faults import error_in_stream, error_of_failure, error_of
 from headgate.pipeline.inline import start
 from headgate.pipeline.reply import HeaderList, Reply
 from headgate.pipeline.settle import settle
-from headgate.pipeline.trace import Settled, Trace
+from headgate.pipeline.trace import Settled, Trace, in_ms
 from headgate.providers.provider import Provider
 from headgate.routing.table import Deployment
-from headgate.upstream.transport import TotalTimeoutError, UpstreamAnswer, UpstreamFailure, UpstreamRequest
+from headgate.upstream.transport import (
+    Timeouts,
+    TotalTimeoutError,
+    UpstreamAnswer,
+    UpstreamFailure,
+    UpstreamRequest,
+)
 from headgate.wire.format import Envelope, FaultyAnswerError, MalformedAnswerError, StreamMeter, UpstreamFault
 
 _JSON: Final = (b"content-type", b"application/json")
@@ -44,7 +49,9 @@ class Prepared(Struct, frozen=True):
     envelope: Envelope
     deployment: Deployment
     provider: Provider
-    request: UpstreamRequest
+    body: bytes
+    """What the provider gets."""
+    timeouts: Timeouts
     hide_usage: bool
     """The usage event was asked for by us alone, so the caller does not see it."""
     callers_deadline: bool
@@ -84,7 +91,9 @@ async def relay_whole(gateway: Gateway, prepared: Prepared, trace: Trace, reply:
     headers.append(_JSON)
     if settled.priced:
         headers.append((b"x-headgate-cost-usd", format_usd(settled.cost_nano_usd).encode()))
-    await reply.whole(200, headers, body)
+    waiting = reply.whole(200, headers, body)
+    if waiting is not None:
+        await waiting
     return settled
 
 
@@ -118,7 +127,7 @@ async def relay_stream(gateway: Gateway, prepared: Prepared, trace: Trace, reply
 class _Try:
     """One upstream try: where it goes, what came back, and its line in the record."""
 
-    __slots__ = ("_gateway", "_noted", "_prepared", "_sent", "_trace", "answer")
+    __slots__ = ("_gateway", "_noted", "_prepared", "_sent", "_trace", "_upstream_id", "answer")
 
     def __init__(self, gateway: Gateway, prepared: Prepared, trace: Trace) -> None:
         self._gateway = gateway
@@ -126,6 +135,7 @@ class _Try:
         self._trace = trace
         self._noted = False
         self._sent = False
+        self._upstream_id: str | None = None
         self.answer: UpstreamAnswer | None = None
 
     def now(self) -> float:
@@ -141,8 +151,18 @@ class _Try:
         """Send the request and return an answer whose status is 2xx. Raises the caller's error for any other."""
         trace = self._trace
         trace.dispatched = self.now()
-        request = replace(self._prepared.request, on_sent=self._note_sent)
-        answer = self.answer = await self._prepared.provider.transport.send(request)
+        prepared = self._prepared
+        provider = prepared.provider
+        request = UpstreamRequest(
+            method="POST",
+            target=provider.base_target + trace.call.wire_format.upstream_path,
+            headers=provider.headers,
+            body=prepared.body,
+            timeouts=prepared.timeouts,
+            on_sent=self._note_sent,
+        )
+        answer = self.answer = await provider.transport.send(request)
+        self._upstream_id = _upstream_request_id(answer)
         if 200 <= answer.status < 300:
             trace.may_be_billed = True
             return answer
@@ -156,7 +176,7 @@ class _Try:
             await answer.aclose()
         fault = trace.call.wire_format.parse_fault(body[:_LONGEST_FAULT_BYTES])
         self.note(f"status_{answer.status}")
-        raise error_of_status(answer.status, fault, dict(answer.headers), self._prepared.provider, time.time())
+        raise error_of_status(answer.status, fault, dict(answer.headers), provider, time.time())
 
     def _note_sent(self) -> None:
         self._sent = True
@@ -205,8 +225,8 @@ class _Try:
                 upstream_model=deployment.upstream_model,
                 status=answer.status if answer is not None else None,
                 error=error,
-                duration_ms=round((trace.upstream_done - trace.dispatched) * 1000, 3),
-                upstream_request_id=_upstream_request_id(answer),
+                duration_ms=in_ms(trace.upstream_done - trace.dispatched),
+                upstream_request_id=self._upstream_id,
             ),
         )
 
@@ -219,9 +239,8 @@ class _Try:
             (b"x-headgate-request-id", request_id),
             *route_headers(self._prepared.envelope.model, deployment.provider, deployment.name),
         ]
-        upstream_id = _upstream_request_id(self.answer)
-        if upstream_id is not None:
-            headers.append((b"x-headgate-upstream-request-id", _header_text(upstream_id)))
+        if self._upstream_id is not None:
+            headers.append((b"x-headgate-upstream-request-id", _header_text(self._upstream_id)))
         return headers
 
 
@@ -296,16 +315,8 @@ class _Gate:
         headers.append(_EVENT_STREAM)
         headers.extend(_NO_BUFFERING)
         held, self._held = b"".join(self._held), []
-        waiting = self._reply.begin(200, headers)
-        if waiting is not None:
-            return self._open_slowly(waiting, held)
+        self._reply.begin(200, headers)
         return self._reply.write(held) if held else None
-
-    async def _open_slowly(self, waiting: Awaitable[None], held: bytes) -> None:
-        await waiting
-        written = self._reply.write(held)
-        if written is not None:
-            await written
 
     async def finish(self, tail: bytes) -> None:
         """The provider's answer ended, with an end marker or in a way that stands for one."""
@@ -324,7 +335,9 @@ class _Gate:
             waiting = self._open()
             if waiting is not None:
                 await waiting
-        await self._reply.end(events)
+        waiting = self._reply.end(events)
+        if waiting is not None:
+            await waiting
 
 
 @lru_cache(maxsize=1024)
@@ -338,11 +351,10 @@ def route_headers(model: str, provider: str, deployment: str) -> HeaderList:
     ]
 
 
-def _upstream_request_id(answer: UpstreamAnswer | None) -> str | None:
-    if answer is not None:
-        for name, value in answer.headers:
-            if name in _UPSTREAM_ID_HEADERS:
-                return value[:128].decode("latin-1")
+def _upstream_request_id(answer: UpstreamAnswer) -> str | None:
+    for name, value in answer.headers:
+        if name in _UPSTREAM_ID_HEADERS:
+            return value[:128].decode("latin-1")
     return None
 
 

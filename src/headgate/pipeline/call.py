@@ -10,7 +10,7 @@ from headgate.snapshot import SnapshotSource
 from headgate.wire.format import WireFormat
 
 
-class Call(Struct, frozen=True):
+class Call(Struct, frozen=True, gc=False):
     """One inbound inference request, its body read and bounded, nothing of it understood yet."""
 
     request_id: str

@@ -36,7 +36,6 @@ from headgate.pipeline.settle import settle
 from headgate.pipeline.trace import NOTHING_USED, Settled, Trace
 from headgate.routing.table import shorten
 from headgate.snapshot import Snapshot
-from headgate.upstream.transport import UpstreamRequest
 from headgate.wire.format import UpstreamBody
 from headgate.wire.json_body import MAX_MODEL_CHARS, refuse_unclean
 
@@ -51,7 +50,16 @@ async def handle(gateway: Gateway, call: Call, reply: Reply) -> None:
     trace = Trace(call)
     settled: Settled | None = None
     try:
-        settled = await _answer(gateway, call, trace, reply)
+        prepared = _prepare(gateway, call, trace)
+        if prepared.envelope.stream:
+            # Closing the provider's socket stops what nobody reads any more; what was produced is settled by count.
+            reply.watch_client(0.0)
+            await relay_stream(gateway, prepared, trace, reply)
+        else:
+            reply.watch_client(_DRAIN_AFTER_CLIENT_S)
+            settled = await relay_whole(gateway, prepared, trace, reply)
+        if reply.client_gone:
+            _note_client_gone(trace)
     except HeadgateError as error:
         if isinstance(error, InvalidApiKeyError) and call.presented_key is not None:
             gateway.note_refused_key(call.presented_key, call.request_id)
@@ -84,28 +92,6 @@ async def refuse(gateway: Gateway, call: Call, error: HeadgateError, reply: Repl
             gateway.records.append(trace.record(NOTHING_USED, gateway.clock()))
 
 
-async def _answer(gateway: Gateway, call: Call, trace: Trace, reply: Reply) -> Settled | None:
-    """The good way through; returns the settlement where it is known by then."""
-    prepared = _prepare(gateway, call, trace)
-    task = _this_task()
-    settled: Settled | None = None
-    if prepared.envelope.stream:
-        # Closing the provider's socket stops what nobody reads any more; what was produced is settled by count.
-        reply.watch_client(task.cancel)
-        await relay_stream(gateway, prepared, trace, reply)
-    else:
-        patience: list[asyncio.TimerHandle] = []
-        reply.watch_client(lambda: patience.append(task.get_loop().call_later(_DRAIN_AFTER_CLIENT_S, task.cancel)))
-        try:
-            settled = await relay_whole(gateway, prepared, trace, reply)
-        finally:
-            for timer in patience:
-                timer.cancel()
-    if reply.client_gone:
-        _note_client_gone(trace)
-    return settled
-
-
 def _prepare(gateway: Gateway, call: Call, trace: Trace) -> Prepared:
     """Every check that needs no I/O, in the order in which a caller should hear of them."""
     snapshot = gateway.snapshots.current
@@ -136,14 +122,7 @@ def _prepare(gateway: Gateway, call: Call, trace: Trace) -> Prepared:
             f"The provider `{provider.name}` does not offer {wire_format.operation}.", param="model"
         )
     ask_usage = envelope.stream and provider.vendor.include_usage
-    body = wire_format.render_upstream(
-        envelope,
-        UpstreamBody(
-            model=deployment.upstream_model,
-            max_output_field=provider.max_output_field,
-            include_usage=ask_usage,
-        ),
-    )
+    body = UpstreamBody(deployment.upstream_model, provider.max_output_field, ask_usage)
     timeouts = provider.timeouts
     callers_deadline = call.timeout_s is not None and call.timeout_s < timeouts.total
     if callers_deadline:
@@ -152,13 +131,8 @@ def _prepare(gateway: Gateway, call: Call, trace: Trace) -> Prepared:
         envelope=envelope,
         deployment=deployment,
         provider=provider,
-        request=UpstreamRequest(
-            method="POST",
-            target=provider.base_target + wire_format.upstream_path,
-            headers=provider.headers,
-            body=body,
-            timeouts=timeouts,
-        ),
+        body=wire_format.render_upstream(envelope, body),
+        timeouts=timeouts,
         hide_usage=ask_usage and not envelope.wants_usage,
         callers_deadline=callers_deadline,
     )
@@ -234,12 +208,14 @@ async def _tell(trace: Trace, reply: Reply, error: HeadgateError) -> None:
     if reply.client_gone or reply.ended:
         return
     if reply.begun:
-        await reply.end(call.wire_format.render_stream_error(error, call.request_id))
-        return
-    headers = error_headers(error, call.request_id)
-    if trace.deployment is not None and trace.envelope is not None and trace.attempts:
-        headers += route_headers(trace.envelope.model, trace.deployment.provider, trace.deployment.name)
-    await reply.whole(error.status, headers, call.wire_format.render_error(error, call.request_id))
+        waiting = reply.end(call.wire_format.render_stream_error(error, call.request_id))
+    else:
+        headers = error_headers(error, call.request_id)
+        if trace.deployment is not None and trace.envelope is not None and trace.attempts:
+            headers += route_headers(trace.envelope.model, trace.deployment.provider, trace.deployment.name)
+        waiting = reply.whole(error.status, headers, call.wire_format.render_error(error, call.request_id))
+    if waiting is not None:
+        await waiting
 
 
 def error_headers(error: HeadgateError, request_id: str) -> HeaderList:

@@ -5,11 +5,8 @@ wake-up each (`docs/adr/0001-raw-asgi-data-plane.md` has the figures), so the fi
 really waits is handed on.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator
-from typing import Any, TypeVar, cast
-
-T = TypeVar("T")
+from collections.abc import Awaitable, Coroutine, Generator
+from typing import Any
 
 
 class Suspended(Awaitable[None]):
@@ -45,41 +42,3 @@ def start(coroutine: Coroutine[Any, Any, Any]) -> Suspended | None:
     except StopIteration:
         return None
     return Suspended(coroutine, future)
-
-
-class Watch:
-    """Waits for a coroutine without a task: `callback` gets its result, unless `stop` comes first."""
-
-    __slots__ = ("_callback", "_coroutine", "_future")
-
-    def __init__(self, coroutine: Coroutine[Any, Any, T], callback: Callable[[T], None]) -> None:
-        """Start ``coroutine``. A result that is there already is reported from here."""
-        self._coroutine: Coroutine[Any, Any, Any] | None = coroutine
-        self._callback: Callable[[Any], None] = callback
-        self._future: asyncio.Future[Any] | None = None
-        self._step(None)
-
-    def _step(self, _: object) -> None:
-        coroutine = self._coroutine
-        if coroutine is None:
-            return
-        try:
-            future = coroutine.send(None)
-        except StopIteration as end:
-            self._coroutine = None
-            self._callback(end.value)
-            return
-        future = cast("asyncio.Future[Any]", future)
-        # The flag asks a task to notice that its future was awaited; here nobody else will.
-        future._asyncio_future_blocking = False
-        self._future = future
-        future.add_done_callback(self._step)
-
-    def stop(self) -> None:
-        """Stop waiting; the callback will not be called."""
-        coroutine, self._coroutine = self._coroutine, None
-        if coroutine is None:
-            return
-        if self._future is not None:
-            self._future.remove_done_callback(self._step)
-        coroutine.close()

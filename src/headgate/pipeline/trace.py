@@ -15,7 +15,7 @@ from headgate.wire.format import Envelope, Metered
 _NOTHING_METERED: Final = Metered(usage=None)
 
 
-class Settled(Struct, frozen=True):
+class Settled(Struct, frozen=True, gc=False):
     """Tokens and money of one request, final."""
 
     usage: TokenUsage
@@ -28,6 +28,11 @@ class Settled(Struct, frozen=True):
 
 NOTHING_USED: Final = Settled(TokenUsage(), UsageQuality.NONE, 0, priced=True)
 """Nothing was sent upstream, or the provider refused it."""
+
+
+def in_ms(seconds: float) -> float:
+    """Return milliseconds rounded to three decimals; `round` would take six times as long."""
+    return int(seconds * 1_000_000 + 0.5) / 1000
 
 
 class Trace:
@@ -101,8 +106,8 @@ class Trace:
             cost_nano_usd=settled.cost_nano_usd,
             priced=settled.priced,
             price_version=settled.price_version,
-            first_event_ms=round((first_event - call.started) * 1000, 3) if first_event is not None else None,
-            duration_ms=round(duration_s * 1000, 3),
-            overhead_ms=round((duration_s - upstream_s) * 1000, 3),
+            first_event_ms=in_ms(first_event - call.started) if first_event is not None else None,
+            duration_ms=in_ms(duration_s),
+            overhead_ms=in_ms(duration_s - upstream_s),
             is_sandbox=deployment is not None and deployment.is_sandbox,
         )

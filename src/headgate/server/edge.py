@@ -1,4 +1,4 @@
-"""The ASGI application of the data plane: which path means what, and the body that comes with it.
+"""The application of the data plane: which path means what, and what a head alone decides.
 
 Routes are literal and matched on the path exactly as it was sent: nothing is normalised, so nothing can be hidden
 behind ``//``, ``/../`` or an escaped slash. `headgate.identity.policy.ROUTES` lists every route with its permission,
@@ -7,7 +7,7 @@ and `Edge` refuses to be built when the two differ.
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -32,29 +32,29 @@ from headgate.identity.keys import may_use_model
 from headgate.identity.policy import ROUTES, Plane
 from headgate.pipeline.call import Call, Gateway
 from headgate.pipeline.handle import authenticate, error_headers, handle, refuse, shutting_down
-from headgate.pipeline.reply import Receive, Reply, Send
-from headgate.server.cycle import EdgeCycle
+from headgate.server.asgi import AsgiApp, serve_asgi
 from headgate.server.foreign import foreign_renderer
 from headgate.server.head import Head, read_head
+from headgate.server.inbound import Inbound
 from headgate.wire import WIRE_FORMATS
 from headgate.wire.format import WireFormat
 
-AsgiApp = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 Operate = Callable[[bytes | None], bool]
 """Whether a presented credential is the operator's."""
 
 _CHAT: Final = WIRE_FORMATS["openai_chat"]
 _EMBEDDINGS: Final = WIRE_FORMATS["openai_embeddings"]
-_INFERENCE: Final[Mapping[str, WireFormat]] = {
-    "/v1/chat/completions": _CHAT,
-    "/chat/completions": _CHAT,
-    "/v1/embeddings": _EMBEDDINGS,
-    "/embeddings": _EMBEDDINGS,
+_INFERENCE: Final[Mapping[bytes, WireFormat]] = {
+    b"/v1/chat/completions": _CHAT,
+    b"/chat/completions": _CHAT,
+    b"/v1/embeddings": _EMBEDDINGS,
+    b"/embeddings": _EMBEDDINGS,
 }
-_DEPLOYMENTS: Final = "/openai/deployments/"
-_BY_DEPLOYMENT: Final[Mapping[str, WireFormat]] = {"/chat/completions": _CHAT, "/embeddings": _EMBEDDINGS}
+_DEPLOYMENTS: Final = b"/openai/deployments/"
+_BY_DEPLOYMENT: Final[Mapping[bytes, WireFormat]] = {b"/chat/completions": _CHAT, b"/embeddings": _EMBEDDINGS}
 _MODELS: Final = ("/v1/models", "/models")
 _JSON: Final = (b"content-type", b"application/json")
+_NO_HEAD: Final = Head(None)
 _GZIP_OFF_LOOP_BYTES: Final = 64 * 1024
 
 
@@ -67,7 +67,7 @@ class Draining:
 
 
 class Edge:
-    """The data plane's ASGI application; also the way to the admin API where both share a listener."""
+    """The data plane's application; also the way to the admin API where both share a listener."""
 
     def __init__(
         self,
@@ -98,86 +98,87 @@ class Edge:
         self._models_paths = _MODELS if infer else ()
         _check_routes()
 
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Answer one request (ASGI)."""
-        if scope["type"] != "http":
-            return
+    def admit(self, inbound: Inbound) -> None:
+        """Find the route of a head and say whether its body may come (`server.inbound.Application.admit`)."""
+        inbound.max_body = self._max_body
         gateway = self._gateway
         started, started_at_ms = gateway.clock(), gateway.clock_ms()
         request_id = mint(REQUEST, started_at_ms, self._entropy(10))
-        path: str = scope["raw_path"].decode("ascii", "replace")
-        wire_format = self._inference.get(path)
         path_model: str | None = None
-        if wire_format is None and path.startswith(_DEPLOYMENTS):
-            wire_format, path_model = _by_deployment(path, self._by_deployment)
-        owner = getattr(receive, "__self__", None)
-        if isinstance(owner, EdgeCycle):
-            # Our own server has a shorter way than ASGI's messages for what happens at every event.
-            reply = Reply(receive, send, notify=owner.on_disconnect, push=owner.push)
-        else:
-            reply = Reply(receive, send)
+        wire_format = self._inference.get(inbound.raw_path)
+        if wire_format is None and inbound.raw_path.startswith(_DEPLOYMENTS):
+            wire_format, path_model = _by_deployment(inbound.raw_path, self._by_deployment)
+        matter = inbound.matter = _Matter(request_id, started, started_at_ms, wire_format, path_model)
         if wire_format is None:
-            if self._admin is not None and (path == "/admin" or path.startswith("/admin/")):
-                await self._admin(scope, receive, send)
-            else:
-                await self._answer_lookup(path, scope, reply, request_id)
             return
+        try:
+            head = matter.head = read_head(inbound.found)
+            self._check(inbound, head)
+        except HeadgateError as error:
+            inbound.refusal = error
+
+    def answer(self, inbound: Inbound) -> Coroutine[Any, Any, None]:
+        """Answer one request that is complete, or that `admit` refused."""
+        matter: _Matter = inbound.matter
+        if matter.wire_format is None:
+            return self._answer_otherwise(inbound, matter.request_id)
+        head = matter.head
         call = Call(
-            request_id=request_id,
-            wire_format=wire_format,
-            body=b"",
-            presented_key=None,
-            started_at_ms=started_at_ms,
-            started=started,
-            path_model=path_model,
+            request_id=matter.request_id,
+            wire_format=matter.wire_format,
+            body=inbound.body,
+            presented_key=head.presented_key,
+            started_at_ms=matter.started_at_ms,
+            started=matter.started,
+            path_model=matter.path_model,
+            end_user=head.end_user,
+            session=head.session,
+            tags=head.tags,
+            timeout_s=head.timeout_s,
         )
-        try:
-            head = read_head(scope["headers"])
-            call = _with_head(call, head)
-            if scope["method"] != "POST":
-                raise _method_not_allowed("POST")
-            if self._draining.on:
-                raise shutting_down()
-            body = await self._read_body(head, receive)
-        except HeadgateError as error:
-            await refuse(gateway, call, error, reply)
-            return
-        except _ClientLeftError:
-            return
-        except asyncio.CancelledError:
-            # The drain is over while the body is still on its way.
-            task = asyncio.current_task()
-            assert task is not None
-            task.uncancel()
-            await refuse(gateway, call, shutting_down(), reply)
-            return
-        await handle(gateway, replace(call, body=body), reply)
+        if inbound.refusal is not None:
+            return refuse(self._gateway, call, inbound.refusal, inbound)
+        if head.content_encoding is not None:
+            return self._decompress_and_handle(call, head.content_encoding, inbound)
+        return handle(self._gateway, call, inbound)
 
-    async def _answer_lookup(self, path: str, scope: dict[str, Any], reply: Reply, request_id: str) -> None:
-        """Everything that is neither inference nor the admin API: health, models, the meter, 404."""
-        try:
-            status, answer = self._look_up(path, scope, request_id)
-        except HeadgateError as error:
-            render = foreign_renderer(path, scope["headers"]) or _CHAT.render_error
-            await reply.whole(error.status, error_headers(error, request_id), render(error, request_id))
-            return
-        headers = [_JSON, (b"x-request-id", request_id.encode()), (b"x-headgate-request-id", request_id.encode())]
-        body = msgspec.json.encode(answer)
-        if scope["method"] == "HEAD":
-            headers.append((b"content-length", b"%d" % len(body)))
-            waiting = reply.begin(status, headers)
-            if waiting is not None:
-                await waiting
-            await reply.end()
-            return
-        await reply.whole(status, headers, body)
+    def _check(self, inbound: Inbound, head: Head) -> None:
+        """Refuse what needs no body to be refused."""
+        if inbound.method != "POST":
+            raise _method_not_allowed("POST")
+        if self._draining.on:
+            raise shutting_down()
+        kind = head.content_type
+        if kind != b"application/json" and kind is not None and not _is_json(kind):
+            raise UnsupportedMediaTypeError("The body must be JSON: send `content-type: application/json`.")
+        if head.content_length is not None and head.content_length > self._max_body:
+            raise _too_large(self._max_body)
 
-    def _look_up(self, path: str, scope: dict[str, Any], request_id: str) -> tuple[int, object]:
+    async def _answer_otherwise(self, inbound: Inbound, request_id: str) -> None:
+        """Everything that is not inference: the admin API, health, models, the meter, 404."""
+        path = inbound.raw_path.decode("ascii", "replace")
+        if self._admin is not None and (path == "/admin" or path.startswith("/admin/")):
+            await serve_asgi(self._admin, inbound)
+            return
+        try:
+            if inbound.refusal is not None:
+                raise inbound.refusal
+            status, answer = self._look_up(path, inbound, request_id)
+        except HeadgateError as error:
+            render = foreign_renderer(path, inbound.fields) or _CHAT.render_error
+            waiting = inbound.whole(error.status, error_headers(error, request_id), render(error, request_id))
+        else:
+            headers = [_JSON, (b"x-request-id", request_id.encode()), (b"x-headgate-request-id", request_id.encode())]
+            waiting = inbound.whole(status, headers, msgspec.json.encode(answer))
+        if waiting is not None:
+            await waiting
+
+    def _look_up(self, path: str, inbound: Inbound, request_id: str) -> tuple[int, object]:
         meter = self._meter if path == "/sandbox/meter" else None
         known = path in ("/healthz", "/readyz", *self._models_paths) or self._model_of(path) is not None
         if not known and meter is None:
             raise NotFoundError(f"No route answers to `{path[:200]}`.")
-        if scope["method"] not in ("GET", "HEAD"):
+        if inbound.method not in ("GET", "HEAD"):
             raise _method_not_allowed("GET, HEAD")
         if path == "/healthz":
             return 200, {"status": "ok"}
@@ -185,7 +186,7 @@ class Edge:
             if self._draining.on:
                 return 503, {"status": "draining"}
             return 200, {"status": "ready", "revision": self._gateway.snapshots.current.revision}
-        head = read_head(scope["headers"])
+        head = read_head(inbound.found)
         if meter is not None:
             if not self._is_operator(head.presented_key):
                 raise InvalidApiKeyError("This route takes the admin token.")
@@ -222,48 +223,41 @@ class Edge:
                 return unquote(path[len(prefix) + 1 :])
         return None
 
-    async def _read_body(self, head: Head, receive: Receive) -> bytes:
-        """Return the whole body, decompressed.
-
-        Raises:
-            BodyTooLargeError: more than ``server.max_body``, on the wire or after decompression.
-            UnsupportedMediaTypeError: not JSON, or in a coding other than gzip.
-        """
-        if head.content_type is not None and not _is_json(head.content_type):
-            raise UnsupportedMediaTypeError("The body must be JSON: send `content-type: application/json`.")
-        limit = self._max_body
-        if head.content_length is not None and head.content_length > limit:
-            raise _too_large(limit)
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise _ClientLeftError
-        body: bytes = message["body"]
-        if message["more_body"]:
-            pieces = [body]
-            size = len(body)
-            while message["more_body"]:
-                if size > limit:
-                    raise _too_large(limit)
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise _ClientLeftError
-                pieces.append(message["body"])
-                size += len(message["body"])
-            body = b"".join(pieces)
-        if len(body) > limit:
-            raise _too_large(limit)
-        coding = head.content_encoding
-        if coding is None or coding == b"identity":
-            return body
-        if coding != b"gzip":
-            raise UnsupportedMediaTypeError("The body may be compressed with gzip, and with nothing else.")
-        if len(body) > _GZIP_OFF_LOOP_BYTES:
-            return await asyncio.to_thread(_gunzip, body, limit)
-        return _gunzip(body, limit)
+    async def _decompress_and_handle(self, call: Call, coding: bytes, inbound: Inbound) -> None:
+        try:
+            body = await _decompressed(call.body, coding, self._max_body)
+        except HeadgateError as error:
+            await refuse(self._gateway, call, error, inbound)
+        except asyncio.CancelledError:
+            # The drain is over; the task goes on, to say so.
+            task = asyncio.current_task()
+            assert task is not None
+            task.uncancel()
+            await refuse(self._gateway, call, shutting_down(), inbound)
+        else:
+            await handle(self._gateway, replace(call, body=body), inbound)
 
 
-class _ClientLeftError(Exception):
-    """The client closed its connection before its request was complete: nobody to answer, nothing to record."""
+class _Matter:
+    """What a head says, from `Edge.admit` to `Edge.answer`."""
+
+    __slots__ = ("head", "path_model", "request_id", "started", "started_at_ms", "wire_format")
+
+    def __init__(
+        self,
+        request_id: str,
+        started: float,
+        started_at_ms: int,
+        wire_format: WireFormat | None,
+        path_model: str | None,
+    ) -> None:
+        self.request_id = request_id
+        self.started = started
+        self.started_at_ms = started_at_ms
+        self.wire_format = wire_format
+        """``None`` where the route is not one of inference."""
+        self.path_model = path_model
+        self.head = _NO_HEAD
 
 
 class _Model(Struct, frozen=True):
@@ -284,8 +278,10 @@ class _ModelList(Struct, frozen=True):
 
 def _check_routes() -> None:
     """Every path this module answers is declared with its permission, and every declared one is answered."""
-    answered = {("POST", path, Permission.INFER) for path in _INFERENCE}
-    answered |= {("POST", f"{_DEPLOYMENTS}{{model}}{end}", Permission.INFER) for end in _BY_DEPLOYMENT}
+    answered = {("POST", path.decode(), Permission.INFER) for path in _INFERENCE}
+    answered |= {
+        ("POST", f"{_DEPLOYMENTS.decode()}{{model}}{end.decode()}", Permission.INFER) for end in _BY_DEPLOYMENT
+    }
     answered |= {("GET", path, Permission.INFER) for path in _MODELS}
     answered |= {("GET", f"{path}/{{id}}", Permission.INFER) for path in _MODELS}
     answered |= {("GET", path, Permission.PUBLIC) for path in ("/healthz", "/readyz")}
@@ -295,30 +291,33 @@ def _check_routes() -> None:
         raise InternalError(f"routes without a declaration, or the reverse: {sorted(answered ^ declared)}")
 
 
-def _with_head(call: Call, head: Head) -> Call:
-    if head.presented_key is None and head.end_user is head.session is head.timeout_s is None and not head.tags:
-        return call
-    return replace(
-        call,
-        presented_key=head.presented_key,
-        end_user=head.end_user,
-        session=head.session,
-        tags=head.tags,
-        timeout_s=head.timeout_s,
-    )
-
-
-def _by_deployment(path: str, ends: Mapping[str, WireFormat]) -> tuple[WireFormat | None, str | None]:
+def _by_deployment(path: bytes, ends: Mapping[bytes, WireFormat]) -> tuple[WireFormat | None, str | None]:
     """Azure's older form, ``/openai/deployments/{model}/chat/completions``; the model may hold slashes."""
     for end, wire_format in ends.items():
         if path.endswith(end) and len(path) > len(_DEPLOYMENTS) + len(end):
-            return wire_format, unquote(path[len(_DEPLOYMENTS) : -len(end)])
+            return wire_format, unquote(path[len(_DEPLOYMENTS) : -len(end)].decode("ascii"))
     return None, None
 
 
 def _is_json(content_type: bytes) -> bool:
     kind = content_type.partition(b";")[0].strip().lower()
     return kind == b"application/json" or kind.endswith(b"+json")
+
+
+async def _decompressed(body: bytes, coding: bytes, limit: int) -> bytes:
+    """Return the plain body.
+
+    Raises:
+        BodyTooLargeError: more than ``limit`` bytes.
+        UnsupportedMediaTypeError: a coding other than gzip.
+    """
+    if coding == b"identity":
+        return body
+    if coding != b"gzip":
+        raise UnsupportedMediaTypeError("The body may be compressed with gzip, and with nothing else.")
+    if len(body) > _GZIP_OFF_LOOP_BYTES:
+        return await asyncio.to_thread(_gunzip, body, limit)
+    return _gunzip(body, limit)
 
 
 def _gunzip(body: bytes, limit: int) -> bytes:

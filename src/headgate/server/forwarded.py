@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
-from headgate.pipeline.reply import Receive, Send
-from headgate.server.edge import AsgiApp
+from headgate.server.asgi import AsgiApp, Receive, Send
 
 Networks = Sequence[IPv4Network | IPv6Network]
 

@@ -1,6 +1,7 @@
 """What the head of an inference request says: who asks, on whose behalf, and how long it may take."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import unquote
 
@@ -18,7 +19,14 @@ _OWN: Final = frozenset(
         b"x-headgate-timeout",
     }
 )
-_READ: Final = _KEY_HEADERS | _OWN | {b"x-headgate-api-key", b"content-type", b"content-encoding", b"content-length"}
+ACTED_ON: Final = (
+    _KEY_HEADERS
+    | _OWN
+    | {b"x-headgate-api-key", b"content-type", b"content-encoding", b"content-length", b"host", b"expect"}
+)
+"""The fields of a request that the gateway reads; all others are nobody's concern."""
+CONTRADICTED: Final = b""
+"""Stands where a field's name would: its value names one that was given twice, with different values or as a Host."""
 _DURATION: Final = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,3})?)(ms|s|m|h)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _LONGEST_KEY: Final = 512
@@ -27,7 +35,7 @@ _MOST_TAGS: Final = 16
 _LONGEST_TAG: Final = 64
 
 
-class Head(Struct, frozen=True):
+class Head(Struct, frozen=True, gc=False):
     """The header fields that Headgate acts on, checked."""
 
     presented_key: bytes | None
@@ -40,18 +48,28 @@ class Head(Struct, frozen=True):
     timeout_s: float | None = None
 
 
-def read_head(headers: list[tuple[bytes, bytes]]) -> Head:
-    """Read the fields that matter; names are lower case.
+def find_fields(fields: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Return those of a head's fields (names in lower case) that are `ACTED_ON`, and what is `CONTRADICTED`."""
+    found: dict[bytes, bytes] = {}
+    for name, value in fields:
+        if name in ACTED_ON:
+            if name not in found:
+                found[name] = value
+            elif name == b"host":
+                found[CONTRADICTED] = name
+            elif found[name] != value:
+                found.setdefault(CONTRADICTED, name)
+    return found
+
+
+def read_head(found: dict[bytes, bytes]) -> Head:
+    """Read what `find_fields` found.
 
     Raises:
         InvalidRequestError: credentials that contradict each other, or a field of ours that is malformed.
         InvalidApiKeyError: a key longer than any that exists.
     """
-    found: dict[bytes, bytes] = {}
-    contradicted: bytes | None = None
-    for name, value in headers:
-        if name in _READ and found.setdefault(name, value) != value:
-            contradicted = name
+    contradicted = found.get(CONTRADICTED)
     if contradicted is not None and not (contradicted in _KEY_HEADERS and b"x-headgate-api-key" in found):
         raise InvalidRequestError(f"The header `{contradicted.decode()}` is given twice, with different values.")
     key = _presented_key(found)

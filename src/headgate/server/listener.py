@@ -1,7 +1,6 @@
 """A listening socket and the connections it brought: accept, sweep for slow clients, drain.
 
-uvicorn's `Server` is not used: its drain waits for idle connections, its signals and lifespan belong to a process of
-its own, and its shutdown skips what a gateway must not skip (the settlement of cancelled streams).
+The drain does not wait for idle connections, and it does not skip the settlement of cancelled streams.
 """
 
 import asyncio
@@ -11,12 +10,10 @@ import logging
 import socket
 import ssl
 import time
-from typing import Any, Final, cast
+from typing import Final
 
-from uvicorn.config import Config
-from uvicorn.server import ServerState
-
-from headgate.server.protocol import EdgeProtocol
+from headgate.server.inbound import Application
+from headgate.server.protocol import EdgeProtocol, Site
 
 _SWEEP_S: Final = 0.5
 _DRAIN_LOOK_S: Final = 0.02
@@ -26,15 +23,15 @@ _log: Final = logging.getLogger("headgate.server")
 
 
 class Listener:
-    """One address being served by one ASGI application."""
+    """One address being served by one application."""
 
-    def __init__(self, app: Any, sock: socket.socket, *, tls: ssl.SSLContext | None, header_timeout_s: float) -> None:
-        """Serve ``app`` on the bound ``sock``; `open` begins."""
-        self._app = app
+    def __init__(
+        self, application: Application, sock: socket.socket, *, tls: ssl.SSLContext | None, header_timeout_s: float
+    ) -> None:
+        """Serve ``application`` on the bound ``sock``; `open` begins."""
+        self._site = Site(application, header_timeout_s, asyncio.get_running_loop())
         self._socket = sock
         self._tls = tls
-        self._header_timeout_s = header_timeout_s
-        self._state = ServerState()
         self._server: asyncio.Server | None = None
         self._sweep: asyncio.TimerHandle | None = None
 
@@ -47,18 +44,8 @@ class Listener:
     async def open(self) -> None:
         """Begin to accept connections."""
         loop = asyncio.get_running_loop()
-        config = Config(
-            self._app,
-            http=EdgeProtocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-        )
-        config.load()
-        make = functools.partial(EdgeProtocol, config, self._state, {}, loop, header_timeout_s=self._header_timeout_s)
         self._tick()
+        make = functools.partial(EdgeProtocol, self._site, loop)
         self._server = await loop.create_server(make, sock=self._socket, ssl=self._tls, backlog=_BACKLOG)
 
     async def drain(self, seconds: float, hurry: asyncio.Event) -> None:
@@ -68,40 +55,45 @@ class Listener:
         """
         if self._server is not None:
             self._server.close()
-        for connection in self._connections():
+        for connection in self.connections:
             connection.shutdown()
         deadline = time.monotonic() + seconds
         # A look now and then, because nothing signals that a socket's buffer has been emptied.
         while self._is_busy() and time.monotonic() < deadline and not hurry.is_set():  # noqa: ASYNC110
             await asyncio.sleep(_DRAIN_LOOK_S)
-        if self._state.tasks:
-            _log.warning("drain is over, ending requests", extra={"requests": len(self._state.tasks)})
-            for task in self._state.tasks:
+        for connection in self.connections:
+            connection.give_up()
+        tasks = list(self._site.tasks)
+        if tasks:
+            _log.warning("drain is over, ending requests", extra={"requests": len(tasks)})
+            for task in tasks:
                 task.cancel()
-            await asyncio.wait(self._state.tasks, timeout=_CANCELLED_REQUESTS_S)
+            await asyncio.wait(tasks, timeout=_CANCELLED_REQUESTS_S)
         await asyncio.sleep(0)
         if self._sweep is not None:
             self._sweep.cancel()
-        for connection in self._connections():
+        self._site.outbox.flush()
+        for connection in self.connections:
             connection.transport.close()
 
-    def _is_busy(self) -> bool:
-        """Whether a request is running, or an answer has not left yet."""
-        return bool(self._state.tasks) or any(
-            connection.transport.get_write_buffer_size() for connection in self._connections()
-        )
+    @property
+    def connections(self) -> list[EdgeProtocol]:
+        """The open connections."""
+        return list(self._site.connections)
 
-    def _connections(self) -> list[EdgeProtocol]:
-        """The open connections: those in the state were made by `open`, so they are of our class."""
-        return list(cast("set[EdgeProtocol]", self._state.connections))
+    def _is_busy(self) -> bool:
+        """Whether a request is here, or an answer has not left yet."""
+        return bool(self._site.tasks) or any(
+            connection.is_busy or connection.transport.get_write_buffer_size() for connection in self.connections
+        )
 
     def _tick(self) -> None:
         """Twice a second: the Date header, and the connections whose time is up."""
         loop = asyncio.get_running_loop()
         self._sweep = loop.call_later(_SWEEP_S, self._tick)
-        self._state.default_headers = [(b"date", email.utils.formatdate(usegmt=True).encode())]
+        self._site.date = b"date: %b\r\n" % email.utils.formatdate(usegmt=True).encode()
         now = loop.time()
-        for connection in self._connections():
+        for connection in self.connections:
             connection.look(now)
 
 

@@ -44,5 +44,5 @@ def configure_logging(level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     # These two describe sockets and SQL statements at debug level, values included; values may be secrets.
-    for chatty in ("asyncio", "sqlalchemy", "alembic", "uvicorn", "aiohttp"):
+    for chatty in ("asyncio", "sqlalchemy", "alembic", "aiohttp"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

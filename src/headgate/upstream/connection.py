@@ -14,6 +14,7 @@ import httptools
 
 from headgate.upstream.exchange import Exchange
 from headgate.upstream.head import MAX_FIELDS, MAX_HEAD_BYTES, MAX_INTERIM_HEADS, read_framing
+from headgate.upstream.outbox import Outbox
 from headgate.upstream.transport import ConnectionCutError, MalformedHttpError, UpstreamFailure, UpstreamRequest
 
 _JOIN_BELOW_BYTES: Final = 64 * 1024
@@ -39,12 +40,14 @@ class Connection(asyncio.Protocol):
         self,
         loop: AbstractEventLoop,
         *,
+        outbox: Outbox,
         idle_expiry_s: float,
         max_age_s: float,
         on_idle: Callable[["Connection"], None],
         on_lost: Callable[["Connection"], None],
     ) -> None:
         self._loop = loop
+        self._outbox = outbox
         self._idle_expiry_s = idle_expiry_s
         self._retire_at = loop.time() + max_age_s
         self._idle_until = self._retire_at
@@ -73,12 +76,12 @@ class Connection(asyncio.Protocol):
 
     # What the pool and the transport do.
 
-    def start(self, head: bytes, request: UpstreamRequest, total_at: float) -> Exchange:
-        """Write a request, head and body at once, and return the exchange that awaits its answer."""
+    def start(self, head: bytes, request: UpstreamRequest, now: float, total_at: float) -> Exchange:
+        """Send a request, head and body at once, and return the exchange that awaits its answer."""
         transport = self._transport
         assert transport is not None
         assert self._exchange is None
-        exchange = self._exchange = Exchange(self._loop, transport, self._watch, request, total_at)
+        exchange = self._exchange = Exchange(self._loop, transport, self._watch, request, now=now, total_at=total_at)
         self._bodiless = request.method == "HEAD"
         self._message_done = False
         self._interim_heads = 0
@@ -95,7 +98,7 @@ class Connection(asyncio.Protocol):
         if self._large_request:
             transport.writelines((head, body))
         else:
-            transport.write(head + body)
+            self._outbox.put(transport, head + body)
         self._watch(exchange.due()[0])
         return exchange
 

@@ -66,10 +66,11 @@ class Exchange:
         transport: asyncio.Transport,
         watch: Callable[[float], None],
         request: UpstreamRequest,
+        *,
+        now: float,
         total_at: float,
     ) -> None:
         timeouts = request.timeouts
-        now = loop.time()
         self.status = 0
         """0 until the head has arrived."""
         self.headers: Headers = ()
@@ -171,15 +172,12 @@ class Exchange:
             self._held.clear()
             raise failure
 
-    async def _wait(self) -> None:
+    def _wait(self) -> Future[None]:
         waiter = self._waiter = self._loop.create_future()
-        try:
-            await waiter
-        finally:
-            self._waiter = None
+        return waiter
 
     def _wake(self) -> None:
-        waiter = self._waiter
+        waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 

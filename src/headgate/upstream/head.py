@@ -23,7 +23,7 @@ _OURS: Final = frozenset(
 _BODY_FIELDS: Final = frozenset((b"content-length", b"transfer-encoding", b"content-encoding"))
 
 
-class Framing(Struct, frozen=True):
+class Framing(Struct, frozen=True, gc=False):
     """What the head of an answer says about the body behind it."""
 
     length: int | None = None

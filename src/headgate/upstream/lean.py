@@ -42,13 +42,13 @@ class LeanTransport:
             UpstreamFailure: and its kin.
             ValueError: the request's head is not fit to be sent (CR, LF or NUL in a value, a field of the transport's).
         """
-        loop = asyncio.get_running_loop()
         pool = self._pool
         if pool is None:
-            pool = self._pool = self._make_pool(loop)
+            pool = self._pool = self._make_pool(asyncio.get_running_loop())
+        loop = pool.loop
         head = self._head(request.method, request.target, request.headers)
         timeouts = request.timeouts
-        started = loop.time()
+        started = now = loop.time()
         total_at = started + timeouts.total
         connection = pool.take(started)
         if connection is None:
@@ -58,7 +58,8 @@ class LeanTransport:
                 if timeouts.total <= timeouts.connect:
                     raise TotalTimeoutError("the time for the whole exchange ran out", sent=False) from error
                 raise
-        exchange = connection.start(head, request, total_at)
+            now = loop.time()
+        exchange = connection.start(head, request, now, total_at)
         await exchange.arrived()
         return exchange
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from headgate.upstream.connection import Connection
 from headgate.upstream.options import TransportOptions
+from headgate.upstream.outbox import Outbox
 from headgate.upstream.transport import ConnectError, ConnectTimeoutError
 
 MakeConnection = Callable[[], Connection]
@@ -18,9 +19,10 @@ class Pool:
     """At most ``options.max_connections`` connections, the idle ones as a stack (the oldest run into their expiry)."""
 
     def __init__(self, loop: AbstractEventLoop, options: TransportOptions, dial: Dial) -> None:
-        self._loop = loop
+        self.loop = loop
         self._options = options
         self._dial = dial
+        self._outbox = Outbox(loop)
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._slots = options.max_connections
@@ -53,7 +55,7 @@ class Pool:
                     handed = await self._wait()
                     if handed is None:
                         return await self._connect(deadline)
-                    if handed.fit(self._loop.time()):
+                    if handed.fit(self.loop.time()):
                         return handed
                     handed.close()
                 self._slots -= 1
@@ -69,7 +71,7 @@ class Pool:
             if not waiter.done():
                 waiter.set_exception(ConnectError("the transport is closed", sent=False))
         if self._open:
-            self._all_lost = self._loop.create_future()
+            self._all_lost = self.loop.create_future()
             for connection in tuple(self._open):
                 connection.cut()
             await self._all_lost
@@ -90,7 +92,8 @@ class Pool:
 
     def _make(self) -> Connection:
         return Connection(
-            self._loop,
+            self.loop,
+            outbox=self._outbox,
             idle_expiry_s=self._options.idle_expiry_s,
             max_age_s=self._options.max_connection_age_s,
             on_idle=self._on_idle,
@@ -99,7 +102,7 @@ class Pool:
 
     async def _wait(self) -> Connection | None:
         """Wait in line for a connection, or for a slot (``None``)."""
-        waiter: Future[Connection | None] = self._loop.create_future()
+        waiter: Future[Connection | None] = self.loop.create_future()
         self._waiting.append(waiter)
         try:
             return await waiter

@@ -14,7 +14,7 @@ from headgate.domain.errors import HeadgateError
 from headgate.domain.usage import TokenUsage
 
 
-class Envelope(Struct, frozen=True):
+class Envelope(Struct, frozen=True, gc=False):
     """The members of a request body that the gateway acts on. All others stay the caller's bytes in ``fields``."""
 
     model: str
@@ -30,7 +30,7 @@ class Envelope(Struct, frozen=True):
     tags: tuple[tuple[str, str], ...] = ()
 
 
-class UpstreamBody(Struct, frozen=True):
+class UpstreamBody(Struct, frozen=True, gc=False):
     """What may differ in the body sent upstream; nothing else does."""
 
     model: str
@@ -40,7 +40,7 @@ class UpstreamBody(Struct, frozen=True):
     """Ask the provider for a usage event at the end of a stream."""
 
 
-class Metered(Struct, frozen=True):
+class Metered(Struct, frozen=True, gc=False):
     """What a finished answer says about itself."""
 
     usage: TokenUsage | None
