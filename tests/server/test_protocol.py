@@ -131,6 +131,32 @@ async def test_a_request_being_answered_has_no_deadline() -> None:
         writer.close()
 
 
+async def test_a_request_that_waits_behind_another_has_no_deadline_either() -> None:
+    app = Echo()
+    async with listening(app, header_timeout_s=0.1) as listener:
+        reader, writer = await connect(listener)
+        writer.write(b"GET /held HTTP/1.1\r\nhost: a\r\n\r\n" + GET)
+        await asyncio.wait_for(app.held.wait(), 5)
+        await asyncio.sleep(0.3)
+        listener._tick()
+        app.gate.set()
+        for _ in range(2):
+            assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n0"), 5)).startswith(b"HTTP/1.1 200 OK")
+        writer.close()
+
+
+async def test_a_head_that_begins_behind_a_request_keeps_its_deadline_when_that_is_answered() -> None:
+    app = Echo()
+    async with listening(app, header_timeout_s=0.3) as listener:
+        reader, writer = await connect(listener)
+        writer.write(b"GET /held HTTP/1.1\r\nhost: a\r\n\r\nGET / HT")
+        await asyncio.wait_for(app.held.wait(), 5)
+        app.gate.set()
+        assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n0"), 5)).startswith(b"HTTP/1.1 200 OK")
+        assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 408 ")
+        writer.close()
+
+
 async def test_a_flood_of_pipelined_requests_is_cut_off() -> None:
     app = Echo()
     async with listening(app) as listener:

@@ -206,7 +206,7 @@ class Inbound:
             lines.append(framing)
         if (b"connection", b"close") in headers:
             self.keep_alive = False
-        elif not self.keep_alive or self._connection.is_last(self):
+        elif not self.keep_alive or self._connection.is_last:
             self.keep_alive = False
             count += 1
             lines.append(b"connection: close\r\n")

@@ -246,15 +246,14 @@ class EdgeProtocol(asyncio.Protocol):
             inbound.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             pieces.clear()
             self._enqueue(inbound)
-        elif inbound.ended:
-            self.deadline = self._loop.time() + KEEP_ALIVE_S
-        else:
-            self.deadline = math.inf
+        # Whoever is being answered, or waits for it, is not waited for.
+        self.deadline = math.inf if self.is_busy else self._loop.time() + KEEP_ALIVE_S
 
     # Requests and their answers
 
-    def is_last(self, inbound: Inbound) -> bool:
-        """Whether the connection ends with the answer to ``inbound``: the gateway goes down and nothing else waits."""
+    @property
+    def is_last(self) -> bool:
+        """Whether the connection ends with the answer now being given: the gateway goes down and nothing else waits."""
         return self._is_draining and not self._waiting
 
     def answered(self, inbound: Inbound) -> None:
@@ -267,14 +266,15 @@ class EdgeProtocol(asyncio.Protocol):
         elif self._waiting:
             if not self._is_paused:
                 self._begin_next()
-        elif inbound.is_complete:
-            self.deadline = self._loop.time() + (KEEP_ALIVE_S if self._arriving is None else self.site.header_timeout_s)
+        elif not self._in_head and self._arriving is None:
+            self.deadline = self._loop.time() + KEEP_ALIVE_S
 
     def drained(self) -> Awaitable[None] | None:
         """Return what to wait for before writing more; ``None`` while the client keeps up."""
         if not self._is_paused:
             return None
-        if self._drained is None:
+        if self._drained is None or self._drained.done():
+            # Whoever waited last may have been cancelled, and the future with it.
             self._drained = self._loop.create_future()
         return self._drained
 
