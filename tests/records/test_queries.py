@@ -116,6 +116,37 @@ def test_usage_groups_by_scope_key_and_model(database: Database, make_record: Ma
     ]
 
 
+def test_usage_by_tag_counts_a_request_in_the_group_of_each_of_its_tags(
+    database: Database, make_record: MakeRecord
+) -> None:
+    store(
+        database,
+        make_record(tags=(("team", "search"), ("job", "nightly")), cost_nano_usd=4),
+        make_record(tags=(("team", "search"),), cost_nano_usd=2, model="other"),
+        make_record(tags=(("team", 'a "b" \\ ü=[]'),), cost_nano_usd=1),
+        make_record(tags=(), cost_nano_usd=0),
+    )
+    rows = usage(database, day_of_usage(group_by=(GroupBy.TAG,)))
+    assert [(row.tag, row.requests, row.cost_usd) for row in rows] == [
+        ("team=search", 2, "0.000000006"),
+        ("job=nightly", 1, "0.000000004"),
+        ('team=a "b" \\ ü=[]', 1, "0.000000001"),
+        (None, 1, "0"),
+    ]
+    both = usage(database, day_of_usage(group_by=(GroupBy.MODEL, GroupBy.TAG)))
+    assert [(row.tag, row.requests) for row in both if row.model == "other"] == [("team=search", 1)]
+
+
+def test_a_tag_that_was_sent_twice_counts_its_request_once(database: Database, make_record: MakeRecord) -> None:
+    store(database, make_record(tags=(("a", "1"), ("b", "1"), ("a", "1"), ("a", "2"))))
+    rows = usage(database, day_of_usage(group_by=(GroupBy.TAG,)))
+    assert [(row.tag, row.requests, row.input_tokens) for row in rows] == [
+        ("a=1", 1, 10),
+        ("a=2", 1, 10),
+        ("b=1", 1, 10),
+    ]
+
+
 def test_the_sandbox_is_left_out_unless_asked_for(database: Database, make_record: MakeRecord) -> None:
     store(database, make_record(is_sandbox=True))
     assert usage(database, day_of_usage()) == ()

@@ -7,8 +7,24 @@ from enum import StrEnum
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from msgspec import Struct, field
-from sqlalchemy import BigInteger, ColumnElement, Select, and_, case, column, func, or_, select, tuple_, values
+from msgspec import UNSET, Struct, UnsetType, field
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Select,
+    Text,
+    and_,
+    case,
+    column,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    tuple_,
+    values,
+)
 from sqlalchemy.sql.expression import Label
 
 from headgate.domain.errors import ValidationFailedError
@@ -57,6 +73,8 @@ class GroupBy(StrEnum):
     MODEL = "model"
     PROVIDER = "provider"
     OPERATION = "operation"
+    TAG = "tag"
+    """Each tag as ``name=value``. A request counts in the group of every tag it has, so these groups overlap."""
 
 
 class Interval(StrEnum):
@@ -80,8 +98,8 @@ class UsageQuery(Struct, frozen=True):
     include_sandbox: bool = False
 
 
-class UsageRow(Struct, frozen=True, omit_defaults=True):
-    """One group in one bucket. Only the fields that were grouped by are set."""
+class UsageRow(Struct, frozen=True):
+    """One group in one bucket. Only the fields that were grouped by are there; null: requests without one."""
 
     interval_start: str = field()
     """The moment at which the bucket begins, in UTC (RFC 3339); days and months begin where ``tz`` says."""
@@ -97,14 +115,16 @@ class UsageRow(Struct, frozen=True, omit_defaults=True):
     """Requests whose cost is unknown and therefore not in ``cost_usd``."""
     estimated_requests: int = field()
     """Requests whose tokens were counted by us, not reported by the provider."""
-    organization: str | None = None
-    team: str | None = None
-    project: str | None = None
-    key: str | None = None
-    user: str | None = None
-    model: str | None = None
-    provider: str | None = None
-    operation: str | None = None
+    organization: str | UnsetType | None = UNSET
+    team: str | UnsetType | None = UNSET
+    project: str | UnsetType | None = UNSET
+    key: str | UnsetType | None = UNSET
+    user: str | UnsetType | None = UNSET
+    model: str | UnsetType | None = UNSET
+    provider: str | UnsetType | None = UNSET
+    operation: str | UnsetType | None = UNSET
+    tag: str | UnsetType | None = UNSET
+    """``name=value``; null: requests without any tag. A request with several tags is in the group of each."""
 
 
 def search(database: Database, filters: RequestFilters) -> RequestPage:
@@ -221,6 +241,20 @@ def _ms(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
+# One row a tag, as a pair that is JSON text again; NULL where a request has none.
+_TAG: Final = func.json_each(requests.c.tags).table_valued("key", "value").alias("tag")
+_TAG_TEXT: Final = (
+    func.json_extract(_TAG.c.value, "$[0]", type_=Text) + "=" + func.json_extract(_TAG.c.value, "$[1]", type_=Text)
+)
+
+
+def _tags_of_requests() -> FromClause:
+    """Return requests beside each of their tags; a tag that was sent twice is one, or its request would count twice."""
+    earlier = func.json_each(requests.c.tags).table_valued("key", "value").alias("earlier")
+    repeated = exists().select_from(earlier).where(earlier.c.key < _TAG.c.key, earlier.c.value == _TAG.c.value)
+    return requests.outerjoin(_TAG, not_(repeated))
+
+
 def _group_columns(group_by: Sequence[GroupBy]) -> list[Label[Any]]:
     columns = requests.c
     expressions: dict[GroupBy, ColumnElement[Any]] = {
@@ -232,6 +266,7 @@ def _group_columns(group_by: Sequence[GroupBy]) -> list[Label[Any]]:
         GroupBy.MODEL: columns.model,
         GroupBy.PROVIDER: columns.provider,
         GroupBy.OPERATION: columns.operation,
+        GroupBy.TAG: _TAG_TEXT,
     }
     return [expressions[group].label(group.value) for group in group_by]
 
@@ -267,6 +302,8 @@ def _usage_statement(query: UsageQuery, spans: Sequence[tuple[int, int]]) -> Sel
         func.sum(case((columns.priced.is_(False), 1), else_=0)).label("unpriced_requests"),
         func.sum(case((columns.usage_quality == "counted", 1), else_=0)).label("estimated_requests"),
     ).where(and_(*conditions))
+    if GroupBy.TAG in query.group_by:
+        statement = statement.select_from(buckets, _tags_of_requests())
     return statement.group_by(buckets.c.start_ms, *groups).order_by(
         buckets.c.start_ms, func.sum(columns.cost_nano_usd).desc(), *groups
     )
