@@ -151,7 +151,9 @@ def test_the_last_use_is_noted_at_most_every_few_minutes(world, acme):
     assert get_token(world.plane, actor, made.id).last_used_at == first
     world.tick()
     authenticate_token(world.plane, made.secret)
-    assert get_token(world.plane, actor, made.id).last_used_at == format_time(world.now_ms)
+    used = get_token(world.plane, actor, made.id)
+    # What is shown has changed, and so has its version, which is its ETag.
+    assert (used.last_used_at, used.version) == (format_time(world.now_ms), made.version + 2)
 
 
 def test_the_secret_is_in_one_answer_and_nowhere_else(world, acme):

@@ -18,7 +18,16 @@ from starlette.types import Receive, Scope, Send
 
 from headgate.admin import openapi
 from headgate.admin.authentication import authenticate, authorize
-from headgate.admin.decoding import check_host, decode_body, decode_query, entity_tag, expected_version, read_body
+from headgate.admin.decoding import (
+    check_host,
+    decode_body,
+    decode_query,
+    entity_tag,
+    entity_tag_of,
+    expected_version,
+    is_known,
+    read_body,
+)
 from headgate.admin.documents import PAGE_POLICY, page
 from headgate.admin.endpoint import AnyEndpoint, Call
 from headgate.admin.problem import PROBLEM_JSON, problem_of
@@ -183,11 +192,14 @@ def _succeeded(endpoint: AnyEndpoint, result: object, request: Request) -> Respo
     made = getattr(result, "id", None)
     if endpoint.status == 201 and isinstance(made, str):
         headers["location"] = f"{endpoint.path}/{made}"
-    if isinstance(result, bytes):
-        if endpoint.media_type == "text/html":
-            headers["content-security-policy"] = PAGE_POLICY
-        return Response(result, endpoint.status, headers, endpoint.media_type)
-    return Response(msgspec.json.encode(result), endpoint.status, headers, endpoint.media_type)
+    if isinstance(result, bytes) and endpoint.media_type == "text/html":
+        headers["content-security-policy"] = PAGE_POLICY
+    body = result if isinstance(result, bytes) else msgspec.json.encode(result)
+    if endpoint.method == "GET":
+        tag = headers.setdefault("etag", entity_tag_of(body))
+        if is_known(request.headers.getlist("if-none-match"), tag):
+            return Response(status_code=304, headers=headers)
+    return Response(body, endpoint.status, headers, endpoint.media_type)
 
 
 def _failed(error: HeadgateError, request: Request, extra: Mapping[str, str] | None = None) -> Response:

@@ -108,8 +108,8 @@ def authenticate_token(
         bindings = tuple(Binding(found.scope_id, found.role) for found in bindings_of(connection, user.id))
     if token.last_used_at_ms is None or now_ms - token.last_used_at_ms >= USE_RESOLUTION_MS:
         with plane.database.write() as connection:
-            noted = update(access_tokens).where(access_tokens.c.id == token.id).values(last_used_at_ms=now_ms)
-            connection.execute(noted)
+            noted = {"last_used_at_ms": now_ms, "version": access_tokens.c.version + 1}
+            connection.execute(update(access_tokens).where(access_tokens.c.id == token.id).values(noted))
     return Actor(
         kind=ActorKind.USER,
         id=user.id,
