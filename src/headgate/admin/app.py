@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -17,7 +18,7 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from headgate.admin import openapi
-from headgate.admin.authentication import authenticate, authorize
+from headgate.admin.authentication import REFUSAL, authenticate, authorize, source_of
 from headgate.admin.decoding import (
     check_host,
     decode_body,
@@ -34,6 +35,7 @@ from headgate.admin.problem import PROBLEM_JSON, problem_of
 from headgate.admin.site import Documents, Site
 from headgate.admin.table import ENDPOINTS
 from headgate.control.plane import Plane
+from headgate.control.refused_credentials import Refused, RefusedCredentials
 from headgate.domain import ids
 from headgate.domain.errors import (
     HeadgateError,
@@ -76,7 +78,13 @@ def create_admin_app(plane: Plane, snapshots: SnapshotSource, admin_token_digest
     """
     document = openapi.document(ENDPOINTS)
     documents = Documents(openapi=openapi.render(ENDPOINTS), page=page(document))
-    site = Site(plane=plane, snapshots=snapshots, admin_token_digest=admin_token_digest, documents=documents)
+    site = Site(
+        plane=plane,
+        snapshots=snapshots,
+        admin_token_digest=admin_token_digest,
+        documents=documents,
+        refused_credentials=RefusedCredentials(plane),
+    )
     return AdminApp(site, ENDPOINTS, ROUTES)
 
 
@@ -133,11 +141,9 @@ class AdminApp:
         if endpoint is None:
             allowed = ", ".join(sorted(methods))
             return _failed(MethodNotAllowedError(f"This path takes {allowed}."), request, {"allow": allowed})
-        try:
-            actor = await authenticate(self._site, request, browser=endpoint.browser)
-        except InvalidApiKeyError as error:
-            scheme = 'Basic realm="Headgate", charset="UTF-8"' if endpoint.browser else 'Bearer realm="Headgate"'
-            return _failed(error, request, {"www-authenticate": scheme})
+        actor = await authenticate(self._site, request, browser=endpoint.browser)
+        if isinstance(actor, Refused):
+            return self._turn_away(actor, endpoint, request)
         row = self._policy.get((endpoint.method, endpoint.path))
         await authorize(self._site, actor, endpoint, row, request.path_params.get("id"))
         body = None
@@ -152,6 +158,18 @@ class AdminApp:
             if_match=expected_version(request.headers.getlist("if-match"), endpoint.if_match),
         )
         return _succeeded(endpoint, await run_in_threadpool(endpoint.handler, call), request)
+
+    def _turn_away(self, refused: Refused, endpoint: AnyEndpoint, request: Request) -> Response:
+        scheme = 'Basic realm="Headgate", charset="UTF-8"' if endpoint.browser else 'Bearer realm="Headgate"'
+        response = _failed(InvalidApiKeyError(REFUSAL), request, {"www-authenticate": scheme})
+        # A browser asks for a page without a credential first, to be told that it takes one.
+        if not (endpoint.browser and refused.reason == "absent"):
+            credentials = self._site.refused_credentials
+            event = credentials.note(refused, request.state.request_id, source_of(request))
+            if event is not None:
+                # After the answer, whose time would otherwise tell a token that was ours from one that never was.
+                response.background = BackgroundTask(credentials.write, event)
+        return response
 
     async def _nothing_here(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = _failed(NotFoundError("There is nothing at this path."), Request(scope, receive))
