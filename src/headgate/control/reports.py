@@ -16,7 +16,7 @@ from headgate.records.queries import Reach, RequestFilters, RequestPage, UsageQu
 from headgate.storage.tables import virtual_keys
 
 MANY_KEYS: Final = 2_000
-"""A page takes one look into the index a key, about 0.25 ms; beyond this many, reading through the requests of the
+"""A page takes one look into the index a key, about 0.4 ms; beyond this many, reading through the requests of the
 organization, about 1 s a million, is as quick and no longer grows."""
 
 
