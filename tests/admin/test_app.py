@@ -11,6 +11,8 @@ from headgate.admin.table import ENDPOINTS
 from headgate.domain.access import Permission
 from headgate.identity.policy import ROUTES, Row
 from tests.admin.calling import GOOD, Api, call_asgi, is_problem
+from tests.admin.people import ANY_VERSION, Tenant
+from tests.admin.records import record, write
 
 
 @pytest.mark.parametrize("host", ["x/?a#", "x/v1/chat", "a b", "", "x@y"])
@@ -165,6 +167,50 @@ async def test_every_request_has_an_id_of_its_own(api: Api):
     ids = {(await api("GET", "/me")).headers["x-headgate-request-id"] for _ in range(5)}
     assert len(ids) == 5
     assert all(each.startswith("req_") for each in ids)
+
+
+async def test_everything_that_is_read_has_an_etag_and_is_not_sent_again_to_who_has_it(api: Api, acme: Tenant):
+    write(api, record(1, acme.id))
+    ids = {
+        "organizations": acme.id,
+        "teams": acme.team,
+        "projects": acme.project,
+        "keys": acme.key,
+        "users": acme.people["viewer"]["id"],
+        "tokens": (await api("GET", "/tokens")).json["data"][0]["id"],
+        "requests": f"req_{1:026d}",
+    }
+    span = "?from=2026-11-18T00:00:00Z&to=2026-11-19T00:00:00Z"
+    for endpoint in ENDPOINTS:
+        if endpoint.method != "GET":
+            continue
+        path = endpoint.path.removeprefix("/admin/v1").replace("{id}", ids.get(endpoint.tag, ""))
+        path += span if endpoint.tag == "usage" else ""
+        first = await api("GET", path)
+        assert first.status == 200, first
+        known = await api("GET", path, headers={"if-none-match": f'"other", {first.headers["etag"]}'})
+        assert (known.status, known.body, known.headers["etag"]) == (304, b"", first.headers["etag"])
+        assert known.headers["cache-control"] == "no-store"
+        again = await api("GET", path, headers={"if-none-match": '"other"'})
+        assert (again.status, again.body) == (200, first.body)
+
+
+async def test_an_etag_changes_with_what_it_stands_for(api: Api, acme: Tenant):
+    analyst = acme.apis["analyst"]
+    me = (await analyst("GET", "/me")).headers["etag"]
+    role = {"scope_id": acme.team, "role": "editor"}
+    path = f"/users/{acme.people['analyst']['id']}"
+    assert (await api("POST", f"{path}/roles", role, headers=ANY_VERSION)).status == 200
+    assert (await analyst("GET", "/me", headers={"if-none-match": me})).status == 200
+    listed = (await api("GET", "/requests")).headers["etag"]
+    write(api, record(1, acme.id))
+    assert (await api("GET", "/requests", headers={"if-none-match": listed})).status == 200
+
+
+async def test_only_reading_heeds_if_none_match(api: Api, acme: Tenant):
+    for _ in range(2):
+        answer = await api("POST", f"/teams/{acme.team}/block", headers={"if-none-match": "*"})
+        assert (answer.status, answer.json["blocked"]) == (200, True)
 
 
 async def test_a_resource_has_an_etag_and_its_update_demands_it(api: Api):

@@ -4,7 +4,7 @@ import pytest
 
 from headgate.domain.access import Role
 from headgate.identity.policy import ROLE_PERMISSIONS, ROUTES
-from headgate.identity.secrets import mint_secret
+from headgate.identity.secrets import hash_secret, mint_secret
 from tests.admin.calling import GOOD, OPERATOR, Api, call_asgi, is_problem
 from tests.admin.people import ANY_VERSION, Tenant
 
@@ -134,3 +134,36 @@ async def test_item_46_a_virtual_key_administers_nothing(api: Api, acme: Tenant)
             answer = await api.as_(secret)(row.method, path.replace("{role}", "x"), {})
             assert answer.status == 401, row
     assert (await api.as_(mint_secret("hgp_", bytes(32)))("GET", "/me")).status == 401
+
+
+async def test_a_refused_credential_leaves_an_event_and_nothing_of_itself(api: Api, acme: Tenant):
+    await api.as_("hgp_canary-of-a-wrong-token")("GET", "/keys")
+    await api.as_("canary-of-a-wrong-secret")("POST", "/keys", {})
+    await api.as_(None)("GET", "/me")
+    body = (await api("GET", "/audit?action=token.use")).body
+    assert b"canary" not in body
+    assert hash_secret("hgp_canary-of-a-wrong-token").hex().encode() not in body
+    (event,) = (await api("GET", "/audit?action=token.use")).json["data"]
+    assert (event["actor_kind"], event["outcome"], event["reason"]) == ("anonymous", "denied", "unknown")
+    assert (event["source_address"], event["after"]["refusals"], event["organization_id"]) == ("192.0.2.7", 1, None)
+    assert (await acme.apis["owner"]("GET", "/audit?action=token.use")).json["data"] == []
+
+
+async def test_a_revoked_token_is_told_to_its_owners_organization(api: Api, acme: Tenant, globex: Tenant):
+    person = acme.people["viewer"]["id"]
+    token = await api.make("/tokens", {"name": "old", "user_id": person})
+    assert (await api("DELETE", f"/tokens/{token['id']}")).status in (200, 204)
+    answer = await api.as_(token["secret"])("GET", "/me")
+    is_problem(answer, 401, "invalid_api_key")
+    assert b"revoked" not in answer.body
+    (event,) = (await acme.apis["owner"]("GET", "/audit?action=token.use")).json["data"]
+    assert (event["reason"], event["actor_id"], event["object_id"]) == ("revoked", person, token["id"])
+    assert event["request_id"] == answer.headers["x-request-id"]
+    assert (await globex.apis["owner"]("GET", "/audit?action=token.use")).json["data"] == []
+
+
+async def test_a_browser_that_is_asked_for_its_password_leaves_no_event(api: Api):
+    assert (await api.as_(None)("GET", "/docs")).status == 401
+    assert (await api("GET", "/audit?action=token.use")).json["data"] == []
+    await api.as_("wrong")("GET", "/docs")
+    assert len((await api("GET", "/audit?action=token.use")).json["data"]) == 1

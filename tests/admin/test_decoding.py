@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from headgate.admin.decoding import check_host, decode_body, decode_query, entity_tag, expected_version
+from headgate.admin.decoding import (
+    check_host,
+    decode_body,
+    decode_query,
+    entity_tag,
+    entity_tag_of,
+    expected_version,
+    is_known,
+)
 from headgate.admin.endpoint import IfMatch
 from headgate.domain.errors import (
     HeadgateError,
@@ -146,6 +154,32 @@ def test_a_plain_host_passes(host: str):
 def test_any_other_host_is_a_bad_request(hosts: list[str]):
     with pytest.raises(InvalidRequestError):
         check_host(hosts)
+
+
+@pytest.mark.parametrize(
+    ("values", "known"),
+    [
+        (['"v3"'], True),
+        (['W/"v3"'], True),
+        (['"v2", "v3"'], True),
+        (['"v2"', ' W/"v3"'], True),
+        (["*"], True),
+        ([], False),
+        ([""], False),
+        (['"v2"'], False),
+        (['"v30"'], False),
+        (["v3"], False),
+        (['"v3'], False),
+        (['"a"v3"b"'], False),
+    ],
+)
+def test_a_tag_is_known_where_it_is_listed(values: list[str], known: bool):
+    assert is_known(values, '"v3"') is known
+
+
+def test_what_has_no_version_is_tagged_by_its_bytes():
+    assert entity_tag_of(b"{}") == entity_tag_of(b"{}") != entity_tag_of(b"[]")
+    assert is_known([entity_tag_of(b"{}")], entity_tag_of(b"{}"))
 
 
 def test_an_entity_tag_names_a_version_and_comes_back():

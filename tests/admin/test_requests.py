@@ -4,7 +4,7 @@ import pytest
 
 from headgate.domain.record import Outcome
 from tests.admin.calling import Api
-from tests.admin.people import Tenant
+from tests.admin.people import Tenant, add_person
 from tests.admin.records import record, write
 
 
@@ -36,6 +36,34 @@ async def test_item_19_requests_and_usage_of_another_tenant_are_never_shown(api:
     assert (row["model"], row["requests"]) == ("gpt-4o", 1)
     assert len((await api("GET", "/requests")).json["data"]) == 3
     assert len((await api("GET", f"/usage?group_by=model&{span}")).json["data"]) == 3
+
+
+async def test_a_role_on_a_team_opens_its_requests_and_usage_and_no_siblings(api: Api, acme: Tenant, globex: Tenant):
+    web = (await api.make("/teams", {"organization_id": acme.id, "slug": "web", "name": "Web"}))["id"]
+    made = [
+        record(
+            number, path[0], path=path, key_id=(await api.make("/keys", {"scope_id": path[-1], "name": "app"}))["id"]
+        )
+        for number, path in enumerate(
+            [
+                (acme.id,),
+                (acme.id, acme.team),
+                (acme.id, acme.team, acme.project),
+                (acme.id, web),
+                (globex.id, globex.team),
+            ]
+        )
+    ]
+    write(api, *made)
+    for scope, opened in ((acme.team, [2, 1]), (acme.project, [2]), (web, [3])):
+        _, lead = await add_person(api, acme.id, "analyst", scope)
+        shown = (await lead("GET", "/requests")).json["data"]
+        assert [each["id"] for each in shown] == [made[number].id for number in opened]
+        span = "from=2026-11-18T00:00:00Z&to=2026-11-19T00:00:00Z"
+        (row,) = (await lead("GET", f"/usage?{span}")).json["data"]
+        assert row["requests"] == len(opened)
+        for number, each in enumerate(made):
+            assert (await lead("GET", f"/requests/{each.id}")).status == (200 if number in opened else 404)
 
 
 async def test_requests_are_searched_by_every_filter_and_paged(api: Api, acme: Tenant):

@@ -1,7 +1,7 @@
 """Teams through the API: made below a parent, renamed with the version that was read, deleted when empty."""
 
 from tests.admin.calling import Api
-from tests.admin.people import Tenant
+from tests.admin.people import Tenant, add_person
 
 
 async def test_a_team_lives_and_ends(api: Api, acme: Tenant):
@@ -43,3 +43,11 @@ async def test_a_viewer_reads_and_writes_nothing(acme: Tenant):
     assert (await viewer("GET", f"/teams/{acme.team}")).status == 200
     assert (await viewer("POST", "/teams", {"organization_id": acme.id, "slug": "x", "name": "x"})).status == 403
     assert (await viewer("POST", f"/teams/{acme.team}/block")).status == 403
+
+
+async def test_a_role_on_a_team_reaches_that_team_alone(api: Api, acme: Tenant):
+    other = await api.make("/teams", {"organization_id": acme.id, "slug": "web", "name": "Web"})
+    _, lead = await add_person(api, acme.id, "admin", other["id"])
+    assert [team["slug"] for team in (await lead("GET", "/teams")).json["data"]] == ["web"]
+    assert (await lead("POST", "/keys", {"scope_id": other["id"], "name": "own"})).status == 201
+    assert (await lead("GET", f"/keys/{acme.key}")).status == 404

@@ -26,6 +26,17 @@ async def test_usage_is_grouped_and_summed_as_integers(api: Api, acme: Tenant):
     assert [row["requests"] for row in total] == [5]
 
 
+async def test_usage_by_tag_has_overlapping_groups_and_one_without_tags(api: Api, acme: Tenant):
+    write(api, record(1, acme.id, tags=(("service", "search"), ("job", "nightly"))), record(2, acme.id, tags=()))
+    span = "from=2026-11-17T00:00:00Z&to=2026-11-20T00:00:00Z"
+    rows = (await api("GET", f"/usage?group_by=tag&{span}")).json["data"]
+    assert {(row["tag"], row["requests"]) for row in rows} == {
+        ("service=search", 1),
+        ("job=nightly", 1),
+        (None, 1),
+    }
+
+
 @pytest.mark.parametrize(
     ("query", "param"),
     [

@@ -3,12 +3,17 @@
 import json
 import os
 import resource
+import sqlite3
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from headgate.cli import doctoring
 from headgate.cli.doctoring import Verdict
+from headgate.settings.model import Settings, StorageSettings
+from headgate.storage.engine import open_database
+from headgate.storage.migrate import migrate
 
 
 @pytest.mark.parametrize(
@@ -81,3 +86,24 @@ def test_a_first_start_is_fine_and_the_visit_makes_no_database(
     assert "needs no credential" in out
     assert "does not exist yet" in out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_database_is_looked_through_even_where_a_start_would_not(tmp_path: Path):
+    url = f"sqlite:///{tmp_path}/headgate.db"
+    migrate(url)
+    open_database(url).close()
+    settings = replace(Settings(), storage=StorageSettings(database=url))
+    assert doctoring.check_database(settings).verdict is Verdict.OK
+    path = tmp_path / "headgate.db"
+    with sqlite3.connect(path) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'requests'").fetchone()
+    connection.close()
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[(page - 1) * 4096 : page * 4096] = b"\xff" * 4096
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    open_database(url).close()
+    finding = doctoring.check_database(settings)
+    assert finding.verdict is Verdict.FAILED
+    assert "restore a backup" in finding.detail

@@ -18,6 +18,8 @@ def test_requests_and_usage_show_what_was_sent(gateway: tuple[str, Path], cli: C
     assert cli("usage", "--group-by", "key", "--interval", "total")["data"] == []
     counted = cli("usage", "--group-by", "key", "--interval", "total", "--sandbox")["data"]
     assert [row["output_tokens"] for row in counted if row["key"] == made["id"]] == [7]
+    untagged = cli("usage", "--group-by", "tag,key", "--interval", "total", "--sandbox")["data"]
+    assert [(row["tag"], row["requests"]) for row in untagged if row["key"] == made["id"]] == [(None, 1)]
     assert cli("requests", "--key", made["id"])["data"] == [found]
     assert cli("requests", "show", f"req_…{found['id'][-8:]}") == found
     assert "no such request" in cli("requests", "show", "req_none", code=1).lower()

@@ -21,7 +21,6 @@ from headgate.upstream.transport import (
     UpstreamFailure,
 )
 from tests.upstream.callers import (
-    KINDS,
     loopback,
     opened,
     post,
@@ -36,11 +35,6 @@ from tests.upstream.scripted_server import (
     scripted,
     until,
 )
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return request.param
 
 
 async def test_nobody_listening_is_a_connect_error_with_nothing_sent(kind: str) -> None:

@@ -87,7 +87,7 @@ class World:
         body = tokens.TokenCreate(name=f"token {self.now_ms}", user_id=user_id)
         secret = tokens.create_token(self.plane, OPERATOR, body).secret
         actor = tokens.authenticate_token(self.plane, secret, request_id="req_2", source_address="192.0.2.8")
-        assert actor is not None
+        assert isinstance(actor, Actor)
         return actor
 
     def person(self, organization_id: str, role: Role, email: str | None = None, scope_id: str | None = None) -> Actor:

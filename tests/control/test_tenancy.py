@@ -7,6 +7,7 @@ from headgate.control import audit, keys, organizations, projects, teams, tokens
 from headgate.control.page import ListQuery
 from headgate.domain.access import Role
 from headgate.domain.errors import HeadgateError, NotFoundError, PermissionDeniedError
+from headgate.identity.actor import Actor
 
 
 class Theirs:
@@ -91,7 +92,7 @@ def test_another_tenants_id_is_not_found_and_nothing_changes(world, operator, at
         attack(world.plane, eve, it)
     assert (world.snapshots.current, len(world.events(organization_ids=frozenset({it.organization})))) == before
     assert world.lookup(it.key.secret).name == "prod"
-    assert tokens.authenticate_token(world.plane, it.token.secret) is not None
+    assert isinstance(tokens.authenticate_token(world.plane, it.token.secret), Actor)
     (event,) = world.events(outcome="denied")
     assert event.organization_id == eve.organization_id
 

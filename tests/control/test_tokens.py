@@ -3,11 +3,13 @@
 import msgspec
 import pytest
 
+from headgate.control.organizations import block_organization
 from headgate.control.timestamps import format_time
 from headgate.control.tokens import (
     DEFAULT_LIFE_MS,
     MAX_LIFE_MS,
     USE_RESOLUTION_MS,
+    RefusedToken,
     TokenCreate,
     TokenQuery,
     authenticate_token,
@@ -24,7 +26,7 @@ from headgate.domain.errors import (
     PreconditionFailedError,
     ValidationFailedError,
 )
-from headgate.identity.actor import Binding
+from headgate.identity.actor import Actor, Binding
 from headgate.identity.secrets import looks_minted
 
 
@@ -56,9 +58,9 @@ def test_a_token_ends_when_it_says_so(world, operator, acme):
     made = create_token(world.plane, operator, TokenCreate(name="cli", user_id=user.id))
     assert made.expires_at == format_time(world.now_ms + DEFAULT_LIFE_MS)
     world.tick(DEFAULT_LIFE_MS - 1)
-    assert authenticate_token(world.plane, made.secret) is not None
+    assert isinstance(authenticate_token(world.plane, made.secret), Actor)
     world.tick()
-    assert authenticate_token(world.plane, made.secret) is None
+    assert authenticate_token(world.plane, made.secret) == RefusedToken(made.id, user.id, acme.id, "expired")
 
 
 def test_a_token_lives_a_year_at_most(world, operator, acme):
@@ -89,12 +91,21 @@ def test_the_operator_is_no_person_and_names_one(world, operator, acme):
 def test_a_revoked_token_proves_nobody_as_soon_as_the_call_returns(world, acme):
     actor = world.person(acme.id, Role.VIEWER)
     made = create_token(world.plane, actor, TokenCreate(name="mine"))
-    assert authenticate_token(world.plane, made.secret) is not None
+    assert isinstance(authenticate_token(world.plane, made.secret), Actor)
     revoked = revoke_token(world.plane, actor, made.id)
     assert revoked.revoked_at is not None
-    assert authenticate_token(world.plane, made.secret) is None
+    assert authenticate_token(world.plane, made.secret) == RefusedToken(made.id, actor.id, acme.id, "revoked")
     assert revoke_token(world.plane, actor, made.id) == revoked
     assert get_token(world.plane, actor, made.id) == revoked
+
+
+def test_a_token_of_a_blocked_organization_says_so(world, operator, acme):
+    actor = world.person(acme.id, Role.VIEWER)
+    made = create_token(world.plane, actor, TokenCreate(name="mine"))
+    block_organization(world.plane, operator, acme.id)
+    assert authenticate_token(world.plane, made.secret) == RefusedToken(
+        made.id, actor.id, acme.id, "organization_blocked"
+    )
 
 
 def test_a_stale_version_is_refused(world, acme):
@@ -102,7 +113,7 @@ def test_a_stale_version_is_refused(world, acme):
     made = create_token(world.plane, actor, TokenCreate(name="mine"))
     with pytest.raises(PreconditionFailedError):
         revoke_token(world.plane, actor, made.id, if_match=7)
-    assert authenticate_token(world.plane, made.secret) is not None
+    assert isinstance(authenticate_token(world.plane, made.secret), Actor)
 
 
 def test_an_admin_sees_and_ends_the_tokens_of_his_people_but_not_an_owners(world, acme):
@@ -113,10 +124,10 @@ def test_an_admin_sees_and_ends_the_tokens_of_his_people_but_not_an_owners(world
     owners = create_token(world.plane, owner, TokenCreate(name="owners"))
     assert get_token(world.plane, admin, theirs.id).id == theirs.id
     revoke_token(world.plane, admin, theirs.id)
-    assert authenticate_token(world.plane, theirs.secret) is None
+    assert isinstance(authenticate_token(world.plane, theirs.secret), RefusedToken)
     with pytest.raises(PermissionDeniedError):
         revoke_token(world.plane, admin, owners.id)
-    assert authenticate_token(world.plane, owners.secret) is not None
+    assert isinstance(authenticate_token(world.plane, owners.secret), Actor)
 
 
 def test_nobody_below_admin_sees_tokens_of_others(world, acme):
@@ -151,7 +162,9 @@ def test_the_last_use_is_noted_at_most_every_few_minutes(world, acme):
     assert get_token(world.plane, actor, made.id).last_used_at == first
     world.tick()
     authenticate_token(world.plane, made.secret)
-    assert get_token(world.plane, actor, made.id).last_used_at == format_time(world.now_ms)
+    used = get_token(world.plane, actor, made.id)
+    # What is shown has changed, and so has its version, which is its ETag.
+    assert (used.last_used_at, used.version) == (format_time(world.now_ms), made.version + 2)
 
 
 def test_the_secret_is_in_one_answer_and_nowhere_else(world, acme):

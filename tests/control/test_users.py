@@ -3,7 +3,7 @@
 import pytest
 
 from headgate.control.keys import KeyCreate, create_key
-from headgate.control.tokens import TokenCreate, authenticate_token, create_token
+from headgate.control.tokens import RefusedToken, TokenCreate, authenticate_token, create_token
 from headgate.control.users import (
     RoleBinding,
     UserCreate,
@@ -27,6 +27,7 @@ from headgate.domain.errors import (
     PreconditionFailedError,
     ValidationFailedError,
 )
+from headgate.identity.actor import Actor
 from headgate.identity.policy import ROLE_RANK
 
 
@@ -147,10 +148,12 @@ def test_a_blocked_person_has_neither_tokens_nor_keys(world, operator, acme):
     token = create_token(world.plane, operator, TokenCreate(name="t", user_id=user.id)).secret
     secret = create_key(world.plane, operator, KeyCreate(scope_id=user.id, name="k")).secret
     assert block_user(world.plane, operator, user.id).blocked
-    assert authenticate_token(world.plane, token) is None
+    refused = authenticate_token(world.plane, token)
+    assert isinstance(refused, RefusedToken)
+    assert refused.reason == "user_blocked"
     assert world.lookup(secret).blocked
     unblock_user(world.plane, operator, user.id)
-    assert authenticate_token(world.plane, token) is not None
+    assert isinstance(authenticate_token(world.plane, token), Actor)
     assert not world.lookup(secret).blocked
 
 

@@ -70,3 +70,13 @@ def test_vendors_that_refuse_stream_options_are_not_asked_for_usage():
     assert not VENDORS["mistral"].include_usage
     assert not VENDORS["cohere"].include_usage
     assert VENDORS["mistral"].max_output_field == "max_tokens"
+
+
+def test_a_limit_is_not_sent_under_a_name_that_its_vendor_has_deprecated():
+    for kind in ("openai", "moonshot", "minimax", "groq", "xai"):
+        assert VENDORS[kind].max_output_field == "max_completion_tokens", kind
+
+
+def test_vendors_that_send_usage_unasked_are_not_asked():
+    for kind in ("openrouter", "together", "fireworks", "zai", "databricks"):
+        assert not VENDORS[kind].include_usage, kind

@@ -1,14 +1,17 @@
 """Search, pages, and usage by group and interval."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import Engine, event
 
 from headgate.domain.errors import ValidationFailedError
 from headgate.domain.record import Outcome, RequestRecord
 from headgate.domain.usage import TokenUsage, UsageQuality
-from headgate.records.queries import GroupBy, Interval, RequestFilters, UsageQuery, get, search, usage
+from headgate.records.queries import GroupBy, Interval, Reach, RequestFilters, UsageQuery, get, search, usage
 from headgate.records.writer import RecordWriter
 from headgate.storage.engine import Database
 from tests.records.conftest import NOON_MS, MakeRecord
@@ -64,10 +67,53 @@ def test_the_span_excludes_its_end(database: Database, make_record: MakeRecord) 
 def test_another_organization_is_not_seen(database: Database, make_record: MakeRecord) -> None:
     record = make_record()
     store(database, record)
-    assert search(database, RequestFilters(organization_ids=("org_b",))).data == ()
-    assert search(database, RequestFilters(organization_ids=())).data == ()
-    assert get(database, record.id, ("org_b",)) is None
-    assert get(database, record.id, ("org_a",)) == record
+    assert search(database, RequestFilters(reach=Reach("org_b"))).data == ()
+    assert get(database, record.id, Reach("org_b")) is None
+    assert get(database, record.id, Reach("org_a")) == record
+
+
+def plans_of(database: Database, run: Callable[[], object]) -> list[str]:
+    """What SQLite says of how it will carry out the statements of ``run``."""
+    statements: list[tuple[str, Any]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        statements.append((statement, parameters))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        run()
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    with database.read() as connection:
+        return [
+            row.detail
+            for statement, parameters in statements
+            if statement.lstrip().startswith(("SELECT", "WITH"))
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
+
+
+@pytest.mark.parametrize("many", [1, 2000])
+def test_the_keys_of_a_team_lead_to_its_records(database: Database, many: int) -> None:
+    reach = Reach("org_a", ("team_a",), tuple(f"key_{number}" for number in range(many)))
+    searched = plans_of(database, lambda: search(database, RequestFilters(reach=reach)))
+    assert [step for step in searched if "ix_requests_key_id_started_at_ms (key_id=?)" in step]
+    reported = plans_of(database, lambda: usage(database, day_of_usage(reach=reach)))
+    led = "ix_requests_key_id_started_at_ms (key_id=? AND started_at_ms>? AND started_at_ms<?)"
+    assert [step for step in reported if led in step]
+    for step in (*searched, *reported):
+        # No table or index of requests is read from end to end.
+        assert not step.startswith(("SCAN requests", "SCAN ours")), step
+
+
+def test_what_a_key_leads_to_is_judged_by_its_path(database: Database, make_record: MakeRecord) -> None:
+    own, foreign = make_record(key_id="key_a"), make_record(key_id="key_a", path=("org_b", "team_b"))
+    store(database, own, foreign)
+    reach = Reach("org_a", ("team_a",), ("key_a",))
+    assert search(database, RequestFilters(reach=reach)).data == (own,)
+    assert get(database, foreign.id, reach) is None
+    (row,) = usage(database, day_of_usage(reach=reach))
+    assert row.requests == 1
 
 
 @pytest.mark.parametrize("cursor", ["x", "!!!", "bm90aGluZw==", "é"])
@@ -113,6 +159,37 @@ def test_usage_groups_by_scope_key_and_model(database: Database, make_record: Ma
         ("org_a", "team_a", "proj_a", 1),
         ("org_a", "team_b", None, 1),
         ("org_a", None, None, 1),
+    ]
+
+
+def test_usage_by_tag_counts_a_request_in_the_group_of_each_of_its_tags(
+    database: Database, make_record: MakeRecord
+) -> None:
+    store(
+        database,
+        make_record(tags=(("team", "search"), ("job", "nightly")), cost_nano_usd=4),
+        make_record(tags=(("team", "search"),), cost_nano_usd=2, model="other"),
+        make_record(tags=(("team", 'a "b" \\ ü=[]'),), cost_nano_usd=1),
+        make_record(tags=(), cost_nano_usd=0),
+    )
+    rows = usage(database, day_of_usage(group_by=(GroupBy.TAG,)))
+    assert [(row.tag, row.requests, row.cost_usd) for row in rows] == [
+        ("team=search", 2, "0.000000006"),
+        ("job=nightly", 1, "0.000000004"),
+        ('team=a "b" \\ ü=[]', 1, "0.000000001"),
+        (None, 1, "0"),
+    ]
+    both = usage(database, day_of_usage(group_by=(GroupBy.MODEL, GroupBy.TAG)))
+    assert [(row.tag, row.requests) for row in both if row.model == "other"] == [("team=search", 1)]
+
+
+def test_a_tag_that_was_sent_twice_counts_its_request_once(database: Database, make_record: MakeRecord) -> None:
+    store(database, make_record(tags=(("a", "1"), ("b", "1"), ("a", "1"), ("a", "2"))))
+    rows = usage(database, day_of_usage(group_by=(GroupBy.TAG,)))
+    assert [(row.tag, row.requests, row.input_tokens) for row in rows] == [
+        ("a=1", 1, 10),
+        ("a=2", 1, 10),
+        ("b=1", 1, 10),
     ]
 
 

@@ -1,5 +1,8 @@
 """The database: one writer, read-only readers, and clear words for what cannot be opened."""
 
+import os
+import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -11,6 +14,7 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from headgate.storage.engine import (
+    Check,
     DatabaseCorruptError,
     DatabaseUrlError,
     SchemaError,
@@ -211,18 +215,123 @@ def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path):
     assert file.read_bytes() == b"not a database " * 100
 
 
-def test_a_damaged_page_is_found_at_the_start(url):
+def fill(url: str) -> None:
     database = open_database(url)
     with database.write() as connection:
         connection.execute(insert(scopes), [scope(f"slug-{number}") for number in range(2000)])
     database.close()
-    path = database_path(url)
+
+
+def damage(path: Path) -> None:
+    """Spoil a page, as a disk does: neither the size nor the time of the file tells."""
+    before = path.stat()
     content = bytearray(path.read_bytes())
     middle = len(content) // 2 // 4096 * 4096
     content[middle : middle + 4096] = b"\xff" * 4096
-    path.write_bytes(content)
+    with path.open("r+b") as file:
+        file.write(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def killed(url: str, statement: str) -> None:
+    """Open the database in a process of its own, let it do something, and kill it."""
+    code = (
+        f"from sqlalchemy import text; from headgate.storage.engine import open_database; it = open_database({url!r})\n"
+        f"with it.write() as connection: connection.execute(text({statement!r}))\n"
+        "print('done', flush=True); input()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"done\n"
+        process.kill()
+
+
+def test_a_database_that_was_closed_in_order_is_not_looked_through(url, caplog):
+    fill(url)
+    caplog.clear()
+    caplog.set_level("INFO", "headgate.storage")
+    damage(database_path(url))
+    open_database(url).close()
+    open_database(url).close()
+    assert caplog.records == []
+
+
+def test_what_a_killed_process_leaves_is_looked_through_at_the_next_start_and_only_then(url, caplog):
+    fill(url)
+    killed(url, "DELETE FROM scopes WHERE slug = 'slug-1'")
+    caplog.clear()
+    caplog.set_level("INFO", "headgate.storage")
+    open_database(url).close()
+    assert ["not closed in order" in record.message for record in caplog.records] == [True]
+    open_database(url).close()
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("statement", ["SELECT 1", "DELETE FROM scopes WHERE slug = 'slug-1'"])
+def test_damage_that_a_killed_process_leaves_is_refused_again_and_again(url, statement):
+    fill(url)
+    killed(url, statement)
+    damage(database_path(url))
+    for _ in range(2):
+        with pytest.raises(DatabaseCorruptError, match="restore a backup"):
+            open_database(url)
+
+
+def test_a_file_that_was_changed_by_others_is_looked_through(url):
+    fill(url)
+    path = database_path(url)
+    damage(path)
+    os.utime(path)
     with pytest.raises(DatabaseCorruptError, match="restore a backup"):
         open_database(url)
+
+
+def test_a_file_that_was_put_in_the_place_of_another_is_looked_through(url, tmp_path):
+    fill(url)
+    path = database_path(url)
+    damage(path)
+    shutil.copy2(path, tmp_path / "copy.db")
+    os.replace(tmp_path / "copy.db", path)
+    with pytest.raises(DatabaseCorruptError, match="restore a backup"):
+        open_database(url)
+
+
+def test_migrating_does_not_stand_for_a_look(url):
+    fill(url)
+    killed(url, "SELECT 1")
+    damage(database_path(url))
+    migrate(url)
+    with pytest.raises(DatabaseCorruptError, match="restore a backup"):
+        open_database(url)
+
+
+def test_a_full_check_looks_whether_it_is_due_or_not(url):
+    fill(url)
+    open_database(url, Check.FULL).close()
+    damage(database_path(url))
+    with pytest.raises(DatabaseCorruptError, match="restore a backup"):
+        open_database(url, Check.FULL)
+
+
+def test_a_full_check_finds_an_index_that_lacks_a_row(url):
+    fill(url)
+    database = open_database(url)
+    with database.write() as connection:
+        connection.exec_driver_sql("PRAGMA writable_schema = ON")
+        hidden = (" WHERE slug <> 'slug-7'", "ix_scopes_managed_by")
+        connection.exec_driver_sql("UPDATE sqlite_master SET sql = sql || ? WHERE name = ?", hidden)
+    database.close()
+    path = database_path(url)
+    with sqlite3.connect(path) as connection:
+        connection.execute("REINDEX ix_scopes_managed_by")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "UPDATE sqlite_master SET sql = substr(sql, 1, length(sql) - ?) WHERE name = ?", (23, hidden[1])
+        )
+    connection.close()
+    open_database(url).close()
+    with pytest.raises(DatabaseCorruptError, match="ix_scopes_managed_by"):
+        open_database(url, Check.FULL)
 
 
 def test_a_failed_open_lets_go_of_the_lock(tmp_path):

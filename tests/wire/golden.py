@@ -1,4 +1,4 @@
-"""The golden folder: what came over a wire beside what the hub makes of it.
+"""The golden folder: what came over a wire beside what we make of it, a folder a wire format and in it one a case.
 
 ``HEADGATE_UPDATE_GOLDEN=1`` writes the expected files anew; read the difference before you keep it.
 """
@@ -9,20 +9,21 @@ from pathlib import Path
 import msgspec
 
 ROOT = Path(__file__).resolve().parents[1] / "golden"
-CASES = sorted(path.name for path in (ROOT / "openai_chat").iterdir())
+CHAT = "openai_chat"
+"""The format that is meant where none is named."""
 
 
-def cases_with(name: str) -> list[str]:
-    return [case for case in CASES if (ROOT / "openai_chat" / case / name).is_file()]
+def cases_with(name: str, wire_format: str = CHAT) -> list[str]:
+    return sorted(path.parent.name for path in (ROOT / wire_format).glob(f"*/{name}"))
 
 
-def given(case: str, name: str) -> bytes:
-    return (ROOT / "openai_chat" / case / name).read_bytes()
+def given(case: str, name: str, wire_format: str = CHAT) -> bytes:
+    return (ROOT / wire_format / case / name).read_bytes()
 
 
-def check_golden(case: str, name: str, value: object) -> None:
-    """Compare what the hub made of a file with what was written down for it."""
-    path = ROOT / "openai_chat" / case / name
+def check_golden(case: str, name: str, value: object, wire_format: str = CHAT) -> None:
+    """Compare what was made of a file with what was written down for it."""
+    path = ROOT / wire_format / case / name
     made = msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"
     if os.environ.get("HEADGATE_UPDATE_GOLDEN"):
         path.write_text(made, "utf-8")

@@ -4,14 +4,53 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec import Raw
 
 from headgate.domain.errors import InvalidRequestError, UnsupportedFeatureError, UnsupportedParameterError
 from headgate.domain.usage import TokenUsage
+from headgate.wire import WIRE_FORMATS
 from headgate.wire.format import FaultyAnswerError, MalformedAnswerError, Metered, UpstreamBody
 from headgate.wire.openai_embeddings import OPENAI_EMBEDDINGS, input_text, meter_body, parse_envelope, render_upstream
+from tests.wire.golden import cases_with, check_golden, given
 from tests.wire.hostile import cost_of
 
 FORM = OPENAI_EMBEDDINGS
+
+
+@pytest.mark.parametrize("case", cases_with("request.json", FORM.name))
+def test_a_request_is_read_and_sent_on_as_written_down(case: str) -> None:
+    data = given(case, "request.json", FORM.name)
+    envelope = parse_envelope(data)
+    sent = render_upstream(envelope, UpstreamBody("upstream-model", "max_tokens", include_usage=True))
+
+    # There is no hub for embeddings: what is acted on, and the bytes that leave.
+    read = {
+        "model": envelope.model,
+        "end_user": envelope.end_user,
+        "texts_to_count": input_text(envelope),
+        "sent": Raw(sent),
+    }
+    check_golden(case, "request.read.json", read, FORM.name)
+    assert json.loads(sent) == json.loads(data) | {"model": "upstream-model"}
+
+
+@pytest.mark.parametrize("case", cases_with("response.json", FORM.name))
+def test_the_usage_of_an_answer_is_as_written_down(case: str) -> None:
+    check_golden(case, "response.read.json", meter_body(given(case, "response.json", FORM.name)), FORM.name)
+
+
+@pytest.mark.parametrize("case", cases_with("response.json", FORM.name))
+def test_the_usage_of_an_answer_is_what_it_says_however_it_is_spaced(case: str) -> None:
+    data = given(case, "response.json", FORM.name)
+
+    assert meter_body(json.dumps(json.loads(data), separators=(",", ":")).encode()) == meter_body(data)
+
+
+def test_every_wire_format_has_golden_files() -> None:
+    for name in WIRE_FORMATS:
+        cases = cases_with("request.json", name)
+        assert len(cases) >= 8, name
+        assert cases_with("response.json", name), name
 
 
 def body(given: bytes, more: bytes = b"") -> bytes:

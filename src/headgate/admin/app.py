@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -17,14 +18,24 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from headgate.admin import openapi
-from headgate.admin.authentication import authenticate, authorize
-from headgate.admin.decoding import check_host, decode_body, decode_query, entity_tag, expected_version, read_body
+from headgate.admin.authentication import REFUSAL, authenticate, authorize, source_of
+from headgate.admin.decoding import (
+    check_host,
+    decode_body,
+    decode_query,
+    entity_tag,
+    entity_tag_of,
+    expected_version,
+    is_known,
+    read_body,
+)
 from headgate.admin.documents import PAGE_POLICY, page
 from headgate.admin.endpoint import AnyEndpoint, Call
 from headgate.admin.problem import PROBLEM_JSON, problem_of
 from headgate.admin.site import Documents, Site
 from headgate.admin.table import ENDPOINTS
 from headgate.control.plane import Plane
+from headgate.control.refused_credentials import Refused, RefusedCredentials
 from headgate.domain import ids
 from headgate.domain.errors import (
     HeadgateError,
@@ -67,7 +78,13 @@ def create_admin_app(plane: Plane, snapshots: SnapshotSource, admin_token_digest
     """
     document = openapi.document(ENDPOINTS)
     documents = Documents(openapi=openapi.render(ENDPOINTS), page=page(document))
-    site = Site(plane=plane, snapshots=snapshots, admin_token_digest=admin_token_digest, documents=documents)
+    site = Site(
+        plane=plane,
+        snapshots=snapshots,
+        admin_token_digest=admin_token_digest,
+        documents=documents,
+        refused_credentials=RefusedCredentials(plane),
+    )
     return AdminApp(site, ENDPOINTS, ROUTES)
 
 
@@ -124,11 +141,9 @@ class AdminApp:
         if endpoint is None:
             allowed = ", ".join(sorted(methods))
             return _failed(MethodNotAllowedError(f"This path takes {allowed}."), request, {"allow": allowed})
-        try:
-            actor = await authenticate(self._site, request, browser=endpoint.browser)
-        except InvalidApiKeyError as error:
-            scheme = 'Basic realm="Headgate", charset="UTF-8"' if endpoint.browser else 'Bearer realm="Headgate"'
-            return _failed(error, request, {"www-authenticate": scheme})
+        actor = await authenticate(self._site, request, browser=endpoint.browser)
+        if isinstance(actor, Refused):
+            return self._turn_away(actor, endpoint, request)
         row = self._policy.get((endpoint.method, endpoint.path))
         await authorize(self._site, actor, endpoint, row, request.path_params.get("id"))
         body = None
@@ -143,6 +158,18 @@ class AdminApp:
             if_match=expected_version(request.headers.getlist("if-match"), endpoint.if_match),
         )
         return _succeeded(endpoint, await run_in_threadpool(endpoint.handler, call), request)
+
+    def _turn_away(self, refused: Refused, endpoint: AnyEndpoint, request: Request) -> Response:
+        scheme = 'Basic realm="Headgate", charset="UTF-8"' if endpoint.browser else 'Bearer realm="Headgate"'
+        response = _failed(InvalidApiKeyError(REFUSAL), request, {"www-authenticate": scheme})
+        # A browser asks for a page without a credential first, to be told that it takes one.
+        if not (endpoint.browser and refused.reason == "absent"):
+            credentials = self._site.refused_credentials
+            event = credentials.note(refused, request.state.request_id, source_of(request))
+            if event is not None:
+                # After the answer, whose time would otherwise tell a token that was ours from one that never was.
+                response.background = BackgroundTask(credentials.write, event)
+        return response
 
     async def _nothing_here(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = _failed(NotFoundError("There is nothing at this path."), Request(scope, receive))
@@ -183,11 +210,14 @@ def _succeeded(endpoint: AnyEndpoint, result: object, request: Request) -> Respo
     made = getattr(result, "id", None)
     if endpoint.status == 201 and isinstance(made, str):
         headers["location"] = f"{endpoint.path}/{made}"
-    if isinstance(result, bytes):
-        if endpoint.media_type == "text/html":
-            headers["content-security-policy"] = PAGE_POLICY
-        return Response(result, endpoint.status, headers, endpoint.media_type)
-    return Response(msgspec.json.encode(result), endpoint.status, headers, endpoint.media_type)
+    if isinstance(result, bytes) and endpoint.media_type == "text/html":
+        headers["content-security-policy"] = PAGE_POLICY
+    body = result if isinstance(result, bytes) else msgspec.json.encode(result)
+    if endpoint.method == "GET":
+        tag = headers.setdefault("etag", entity_tag_of(body))
+        if is_known(request.headers.getlist("if-none-match"), tag):
+            return Response(status_code=304, headers=headers)
+    return Response(body, endpoint.status, headers, endpoint.media_type)
 
 
 def _failed(error: HeadgateError, request: Request, extra: Mapping[str, str] | None = None) -> Response:

@@ -11,8 +11,9 @@ from starlette.requests import Request
 from headgate.admin.endpoint import AnyEndpoint
 from headgate.admin.site import Site
 from headgate.control.plane import record_refusal
-from headgate.control.tokens import authenticate_token
-from headgate.domain.errors import InvalidApiKeyError, InvalidRequestError, PermissionDeniedError
+from headgate.control.refused_credentials import Refused
+from headgate.control.tokens import RefusedToken, authenticate_token
+from headgate.domain.errors import InvalidRequestError, PermissionDeniedError
 from headgate.identity.actor import Actor, ActorKind, may_somewhere
 from headgate.identity.policy import Row
 from headgate.identity.secrets import TOKEN_PREFIX, hash_secret
@@ -20,11 +21,12 @@ from headgate.identity.secrets import TOKEN_PREFIX, hash_secret
 MAX_TOKEN: Final = 512
 """Characters; ours have far fewer."""
 OPERATOR: Final = "operator"
-_REFUSAL: Final = "The admin API takes the admin token or a valid personal access token."
+REFUSAL: Final = "The admin API takes the admin token or a valid personal access token."
+"""The same for a credential that is absent, unknown, expired and revoked: the caller cannot tell which."""
 
 
-async def authenticate(site: Site, request: Request, *, browser: bool) -> Actor:
-    """Return who presents the token in ``Authorization``.
+async def authenticate(site: Site, request: Request, *, browser: bool) -> Actor | Refused:
+    """Return who presents the token in ``Authorization``, or why nobody is let in.
 
     Virtual keys are refused like any unknown text: they infer, and nothing else.
 
@@ -35,26 +37,32 @@ async def authenticate(site: Site, request: Request, *, browser: bool) -> Actor:
 
     Raises:
         InvalidRequestError: more than one ``Authorization`` header.
-        InvalidApiKeyError: none, or a token that is unknown, expired or revoked; the caller cannot tell which.
     """
     values = request.headers.getlist("authorization")
     if len(values) > 1:
         raise InvalidRequestError("The request carries more than one Authorization header.", param="authorization")
-    token = presented_token(values[0], browser=browser) if values else None
+    if not values:
+        return Refused("absent")
+    token = presented_token(values[0], browser=browser)
     if token is None or len(token) > MAX_TOKEN:
-        raise InvalidApiKeyError(_REFUSAL)
-    source_address = None if request.client is None else request.client.host
+        return Refused("unknown")
+    source_address = source_of(request)
     request_id: str = request.state.request_id
     if hmac.compare_digest(hash_secret(token), site.admin_token_digest):
         return Actor(kind=ActorKind.OPERATOR, id=OPERATOR, request_id=request_id, source_address=source_address)
-    actor = None
-    if token.startswith(TOKEN_PREFIX.encode()):
-        actor = await run_in_threadpool(
-            authenticate_token, site.plane, token, request_id=request_id, source_address=source_address
-        )
-    if actor is None:
-        raise InvalidApiKeyError(_REFUSAL)
-    return actor
+    if not token.startswith(TOKEN_PREFIX.encode()):
+        return Refused("unknown")
+    found = await run_in_threadpool(
+        authenticate_token, site.plane, token, request_id=request_id, source_address=source_address
+    )
+    if found is None:
+        return Refused("unknown")
+    return Refused(found.reason, found) if isinstance(found, RefusedToken) else found
+
+
+def source_of(request: Request) -> str | None:
+    """Return the caller's address, as far as it is known."""
+    return None if request.client is None else request.client.host
 
 
 def presented_token(value: str, *, browser: bool) -> bytes | None:

@@ -1,5 +1,6 @@
 """Bytes and header fields → typed values, strictly: what is not understood is refused and named, never ignored."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -27,7 +28,7 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 _SHOWN: Final = 100
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]+)(:[0-9]{1,5})?")
 _VERSION_TAG: Final = re.compile(r'"v([0-9]{1,15})"')
-_ENTITY_TAG: Final = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+_ENTITY_TAG: Final = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 _FAULT: Final = re.compile(r"(?P<text>.*?)(?: - at (?:the key|a key)?[^`]*`\$\.?(?P<path>.*)`)?", re.DOTALL)
 _FIELD: Final = re.compile(r"Object (?P<what>contains unknown|missing required) field `(?P<name>.*)`", re.DOTALL)
 
@@ -149,6 +150,20 @@ def validation_failed(error: msgspec.ValidationError) -> ValidationFailedError:
 def entity_tag(version: int) -> str:
     """Return the ETag of a resource's version, e.g. ``"v3"`` with its quotes."""
     return f'"v{version}"'
+
+
+def entity_tag_of(representation: bytes) -> str:
+    """Return the ETag of what has no version of its own: a digest of the answer's body."""
+    return f'"{hashlib.sha256(representation).hexdigest()[:32]}"'
+
+
+def is_known(values: Sequence[str], tag: str) -> bool:
+    """Whether ``If-None-Match`` names ``tag`` (RFC 9110, 13.1.2): the caller has this answer already.
+
+    What is no list of tags names none, so that the caller gets the whole answer.
+    """
+    listed = ",".join(values)
+    return listed.strip() == "*" or tag in _ENTITY_TAG.findall(listed)
 
 
 def expected_version(values: Sequence[str], policy: IfMatch) -> int | None:

@@ -33,9 +33,9 @@ Schema = dict[str, Any]
 DESCRIPTION: Final = """\
 Manages a Headgate gateway: organizations, teams, projects, users, virtual keys, and what they used.
 
-Times are RFC 3339 in UTC, money is a decimal string in USD, lists are newest first. A single resource carries an ETag;
-send it back as `If-Match` so that two writers do not undo each other. PATCH takes a merge patch (RFC 7396). Errors are
-RFC 9457 problems.
+Times are RFC 3339 in UTC, money is a decimal string in USD, lists are newest first. Whatever can be read carries an
+ETag; send it back as `If-Match` so that two writers do not undo each other, or as `If-None-Match` to be told by a 304
+that nothing has changed. PATCH takes a merge patch (RFC 7396). Errors are RFC 9457 problems.
 """
 
 TAGS: Final = {
@@ -185,6 +185,16 @@ def _parameters(endpoint: AnyEndpoint, schemas: _Schemas) -> list[Schema]:
                 "schema": {"type": "string", "pattern": r'^(\*|"v[0-9]{1,15}")$'},
             }
         )
+    if endpoint.method == "GET":
+        parameters.append(
+            {
+                "name": "If-None-Match",
+                "in": "header",
+                "required": False,
+                "description": "ETags of answers that the caller has; where one of them is still right: 304, no body.",
+                "schema": {"type": "string"},
+            }
+        )
     return parameters
 
 
@@ -199,13 +209,15 @@ def _responses(endpoint: AnyEndpoint, schemas: _Schemas) -> Schema:
         success["content"] = {JSON: {"schema": schemas.of(endpoint.response)}}
     elif endpoint.status != 204:
         success["content"] = {endpoint.media_type: {"schema": {}}}
-    if endpoint.if_match is not IfMatch.UNUSED and endpoint.response is not None:
+    reading = endpoint.method == "GET"
+    if reading or (endpoint.if_match is not IfMatch.UNUSED and endpoint.response is not None):
         success["headers"] = {"ETag": {"description": "The version now.", "schema": {"type": "string"}}}
     problems = {
         str(status): {"$ref": f"#/components/responses/{'.'.join(codes)}"}
         for status, codes in _codes_by_status(endpoint).items()
     }
-    return {str(endpoint.status): success, **problems}
+    unchanged: Schema = {"304": {"description": "Not modified: the caller has it."}} if reading else {}
+    return {str(endpoint.status): success, **unchanged, **problems}
 
 
 def _codes_by_status(endpoint: AnyEndpoint) -> dict[int, list[str]]:

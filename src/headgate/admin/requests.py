@@ -6,10 +6,9 @@ from msgspec import Meta, Struct, field
 
 from headgate.admin.endpoint import ROOT, Call, Endpoint
 from headgate.admin.times import Moment, to_ms
-from headgate.admin.visibility import visible_organizations
+from headgate.control.reports import get_request, search_requests
 from headgate.control.timestamps import format_time
 from headgate.domain.access import Permission
-from headgate.domain.errors import NotFoundError
 from headgate.domain.money import format_usd
 from headgate.domain.record import Attempt, Outcome, RequestRecord
 from headgate.domain.usage import TokenUsage, UsageQuality
@@ -108,7 +107,6 @@ def view(record: RequestRecord) -> RequestView:
 def _search(call: Call[None, RequestSearch]) -> RequestList:
     wanted = call.query
     filters = queries.RequestFilters(
-        organization_ids=visible_organizations(call, Permission.REQUESTS_READ),
         key_id=wanted.key,
         end_user=wanted.user,
         session=wanted.session,
@@ -120,16 +118,12 @@ def _search(call: Call[None, RequestSearch]) -> RequestList:
         limit=wanted.limit,
         cursor=wanted.cursor,
     )
-    page = queries.search(call.site.plane.database, filters)
+    page = search_requests(call.site.plane, call.actor, filters)
     return RequestList(tuple(view(record) for record in page.data), page.next_cursor)
 
 
 def _read(call: Call[None, None]) -> RequestView:
-    organizations = visible_organizations(call, Permission.REQUESTS_READ)
-    record = queries.get(call.site.plane.database, call.path["id"], organizations)
-    if record is None:
-        raise NotFoundError("There is no such request.", param="id")
-    return view(record)
+    return view(get_request(call.site.plane, call.actor, call.path["id"]))
 
 
 ENDPOINTS: Final = (

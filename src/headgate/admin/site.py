@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from headgate.control.plane import Plane
+from headgate.control.refused_credentials import RefusedCredentials
 from headgate.snapshot import SnapshotSource
 
 
@@ -21,3 +22,4 @@ class Site(Struct, frozen=True):
     admin_token_digest: bytes
     """SHA-256 of the operator's token; the token itself is nowhere in memory."""
     documents: Documents
+    refused_credentials: RefusedCredentials

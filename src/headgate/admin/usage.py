@@ -6,7 +6,7 @@ from msgspec import Meta, Struct, field
 
 from headgate.admin.endpoint import ROOT, Call, Endpoint
 from headgate.admin.times import Moment, to_ms
-from headgate.admin.visibility import visible_organizations
+from headgate.control.reports import report_usage
 from headgate.domain.access import Permission
 from headgate.domain.errors import ValidationFailedError
 from headgate.records import queries
@@ -61,10 +61,9 @@ def _report(call: Call[None, UsageSearch]) -> UsageReport:
         group_by=parse_groups(wanted.group_by),
         interval=wanted.interval,
         tz=wanted.tz,
-        organization_ids=visible_organizations(call, Permission.USAGE_READ),
         include_sandbox=wanted.include_sandbox,
     )
-    return UsageReport(queries.usage(call.site.plane.database, query))
+    return UsageReport(report_usage(call.site.plane, call.actor, query))
 
 
 ENDPOINTS: Final = (

@@ -228,7 +228,7 @@ def usage(
     *,
     group_by: Annotated[
         str,
-        typer.Option(help="organization, team, project, key, user, model, provider, operation; separated by commas."),
+        typer.Option(help="organization, team, project, key, user, model, provider, operation, tag: any, with commas."),
     ] = "model",
     interval: Annotated[str | None, typer.Option(help="hour, day (the default), month or total.")] = None,
     start: Annotated[

@@ -132,8 +132,8 @@ def check_providers(loaded: Loaded) -> Iterator[Finding]:
 
 
 def check_database(settings: Settings) -> Finding:
-    """Whether the database opens, is sound and has this version's tables. It is never changed here."""
-    from headgate.storage.engine import SchemaError, StorageError, database_path, open_database
+    """Whether the database, looked through in full, is sound and of this version. Its rows are never changed here."""
+    from headgate.storage.engine import Check, SchemaError, StorageError, database_path, open_database
     from headgate.storage.lock import DatabaseLockedError
 
     try:
@@ -143,7 +143,7 @@ def check_database(settings: Settings) -> Finding:
     try:
         if not path.exists():
             return Finding("database", Verdict.OK, f"{path} does not exist yet; the first start makes it")
-        open_database(settings.storage.database).close()
+        open_database(settings.storage.database, Check.FULL).close()
     except DatabaseLockedError:
         return Finding("database", Verdict.OK, f"{path} is in use by a running gateway, so it was not examined")
     except SchemaError as error:

@@ -87,29 +87,38 @@ class _TokenRow(Struct, frozen=True, kw_only=True):
     version: int = 1
 
 
+class RefusedToken(Struct, frozen=True):
+    """A token of ours that opens nothing now, and why: for the audit log, never for the caller."""
+
+    id: str
+    user_id: str
+    organization_id: str
+    reason: str
+
+
 def authenticate_token(
     plane: Plane, presented: str | bytes, *, request_id: str | None = None, source_address: str | None = None
-) -> Actor | None:
-    """Return who presents this token, with his rights as they are now, or `None` where it opens nothing.
-
-    `None` is the same for an unknown, expired and revoked token, and for a person or an organization that is blocked.
-    """
+) -> Actor | RefusedToken | None:
+    """Return who presents this token, with his rights as they are now; `None` where no token is like it."""
     digest = hash_secret(presented)
     now_ms = plane.clock_ms()
     with plane.database.read() as connection:
         row = connection.execute(select(access_tokens).where(access_tokens.c.digest == digest)).mappings().one_or_none()
-        token = None if row is None else _token_of(row)
-        if token is None or token.revoked_at_ms is not None or token.expires_at_ms <= now_ms:
+        if row is None:
             return None
+        token = _token_of(row)
         user = find_scope(connection, token.user_id)
         organization = None if user is None else find_scope(connection, user.organization_id)
-        if user is None or organization is None or user.blocked or organization.blocked:
-            return None
+        assert user is not None, "a token has its user as long as it exists"
+        assert organization is not None, "a user has an organization as long as he exists"
+        reason = _why_refused(token, user, organization, now_ms)
+        if reason is not None:
+            return RefusedToken(token.id, user.id, organization.id, reason)
         bindings = tuple(Binding(found.scope_id, found.role) for found in bindings_of(connection, user.id))
     if token.last_used_at_ms is None or now_ms - token.last_used_at_ms >= USE_RESOLUTION_MS:
         with plane.database.write() as connection:
-            noted = update(access_tokens).where(access_tokens.c.id == token.id).values(last_used_at_ms=now_ms)
-            connection.execute(noted)
+            noted = {"last_used_at_ms": now_ms, "version": access_tokens.c.version + 1}
+            connection.execute(update(access_tokens).where(access_tokens.c.id == token.id).values(noted))
     return Actor(
         kind=ActorKind.USER,
         id=user.id,
@@ -118,6 +127,16 @@ def authenticate_token(
         request_id=request_id,
         source_address=source_address,
     )
+
+
+def _why_refused(token: _TokenRow, user: ScopeRow, organization: ScopeRow, now_ms: int) -> str | None:
+    if token.revoked_at_ms is not None:
+        return "revoked"
+    if token.expires_at_ms <= now_ms:
+        return "expired"
+    if user.blocked:
+        return "user_blocked"
+    return "organization_blocked" if organization.blocked else None
 
 
 def create_token(plane: Plane, actor: Actor, body: TokenCreate) -> TokenCreated:

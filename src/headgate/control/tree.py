@@ -1,5 +1,6 @@
 """Rows of the scope tree: finding, writing, and which of them an actor may see."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -102,10 +103,10 @@ def visible(actor: Actor, permission: Permission, column: ColumnElement[str]) ->
     grants = grants_of(actor, permission)
     if grants is None:
         return true()
-    return column.in_(_subtree(sorted(grants)))
+    return column.in_(subtree(sorted(grants)))
 
 
-def _subtree(scope_ids: list[str]) -> Select[tuple[str]]:
+def subtree(scope_ids: Sequence[str]) -> Select[tuple[str]]:
     """Ids of these scopes and of all below them."""
     tree = select(scopes.c.id).where(scopes.c.id.in_(scope_ids)).cte("subtree", recursive=True)
     tree = tree.union(select(scopes.c.id).where(and_(scopes.c.parent_id == tree.c.id)))

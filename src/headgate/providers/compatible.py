@@ -77,7 +77,8 @@ _LARGE_CLOUDS: Final = (
         max_output_field=_OLD,
         include_usage=False,
         price_provider="databricks",
-        notes="base_url is https://WORKSPACE/serving-endpoints.",
+        notes="base_url is https://WORKSPACE/serving-endpoints. Every event of a stream has the usage so far,"
+        " without being asked.",
     ),
     Vendor(
         kind="cloudflare",
@@ -139,13 +140,13 @@ _LABS: Final = (
     Vendor(
         kind="moonshot",
         title="Moonshot AI (Kimi)",
-        source="https://platform.moonshot.ai/docs/api/chat",
+        source="https://platform.kimi.ai/docs/api/chat",
         base_url="https://api.moonshot.ai/v1",
         wire_formats=_CHAT_ONLY,
         credential_env=("MOONSHOT_API_KEY",),
-        max_output_field=_OLD,
+        max_output_field="max_completion_tokens",
         price_provider="moonshotai",
-        notes="For the mainland platform set base_url to https://api.moonshot.cn/v1.",
+        notes="max_tokens is deprecated. For the mainland platform set base_url to https://api.moonshot.cn/v1.",
     ),
     Vendor(
         kind="zai",
@@ -248,7 +249,7 @@ _HOSTS: Final = (
     Vendor(
         kind="fireworks",
         title="Fireworks AI",
-        source="https://docs.fireworks.ai/tools-sdks/openai-compatibility",
+        source="https://docs.fireworks.ai/api-reference/post-chatcompletions",
         base_url="https://api.fireworks.ai/inference/v1",
         credential_env=("FIREWORKS_API_KEY",),
         max_output_field=_OLD,
@@ -259,12 +260,14 @@ _HOSTS: Final = (
     Vendor(
         kind="openrouter",
         title="OpenRouter",
-        source="https://openrouter.ai/docs/api-reference/overview",
+        source="https://openrouter.ai/docs/use-cases/usage-accounting",
         base_url="https://openrouter.ai/api/v1",
         credential_env=("OPENROUTER_API_KEY",),
         max_output_field=_OLD,
+        include_usage=False,
         price_provider="openrouter",
-        notes="Sends comment lines as keep-alive while a model is starting.",
+        notes="Every stream ends with usage; asking for it is deprecated and without effect. Sends comment lines as"
+        " keep-alive while a model is starting.",
     ),
     Vendor(
         kind="cerebras",

@@ -6,11 +6,13 @@ hands it out under a lock, readers are opened read-only and never checkpoint, an
 out.
 """
 
+import logging
 import os
 import sqlite3
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -42,6 +44,16 @@ _WRITER: Final = (
     "PRAGMA recursive_triggers = ON",
 )
 _READER: Final = (*_SAFETY, "PRAGMA query_only = ON", "PRAGMA wal_autocheckpoint = 0")
+_log: Final = logging.getLogger("headgate.storage")
+
+
+class Check(StrEnum):
+    """How thoroughly a database is looked through for damage when it is opened."""
+
+    WHERE_DUE = "where_due"
+    """``PRAGMA quick_check`` (about 1 s per GB) unless it was closed in order and not touched since (ADR 0003)."""
+    FULL = "full"
+    """``PRAGMA integrity_check``, always: also whether every index holds what its table holds."""
 
 
 class StorageError(Exception):
@@ -104,18 +116,18 @@ class Database:
             yield connection
 
     def close(self) -> None:
-        """Checkpoint the WAL, close every connection and let go of the lock file. Safe to call twice."""
+        """Checkpoint the WAL, close every connection, seal and let go of the lock file. Safe to call twice."""
         self._readers.dispose()
         self._writer.dispose()
-        self._lock.release()
+        self._lock.release(closed=True)
 
 
-def open_database(url: str, *, quick_check: bool = True) -> Database:
+def open_database(url: str, check: Check = Check.WHERE_DUE) -> Database:
     """Open the database of ``url`` for this process alone.
 
     Args:
         url: ``sqlite:///…``; the file must have been migrated (`headgate.storage.migrate.migrate`).
-        quick_check: let SQLite look through the whole file for damage first (about 1 s per GB).
+        check: how thoroughly to look for damage first.
 
     Raises:
         DatabaseUrlError: a URL that Headgate cannot store to.
@@ -128,11 +140,16 @@ def open_database(url: str, *, quick_check: bool = True) -> Database:
     lock = WriterLock(path)
     writer = make_writer(path)
     readers = _make_readers(path)
+    sound = False
     try:
-        _check(writer, path, quick_check=quick_check)
+        with _telling_damage(path):
+            if check is Check.FULL or not lock.was_closed:
+                _look_through(writer, path, check)
+            sound = True
+            _check_schema(writer, path)
     except BaseException:
         writer.dispose()
-        lock.release()
+        lock.release(closed=sound)
         raise
     return Database(path, lock, writer, readers)
 
@@ -194,19 +211,30 @@ def _listen(engine: Engine, pragmas: tuple[str, ...], begin: str) -> None:
     event.listen(engine, "begin", on_begin)
 
 
-def _check(writer: Engine, path: Path, *, quick_check: bool) -> None:
+@contextmanager
+def _telling_damage(path: Path) -> Generator[None]:
     try:
-        with writer.begin() as connection:
-            if quick_check:
-                verdict = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
-                if verdict != "ok":
-                    raise DatabaseCorruptError(f"{path} is damaged ({verdict}); restore a backup")
-            if "alembic_version" not in inspect(connection).get_table_names():
-                raise SchemaError(f"{path} has no Headgate tables yet; run `headgate migrate`")
-            revisions = list(connection.execute(text("SELECT version_num FROM alembic_version")).scalars())
+        yield
     except (DatabaseError, sqlite3.DatabaseError) as error:
         cause = error.orig if isinstance(error, DatabaseError) else error
         raise DatabaseCorruptError(f"{path} is damaged or no SQLite database ({cause}); restore a backup") from error
+
+
+def _look_through(writer: Engine, path: Path, check: Check) -> None:
+    if check is Check.WHERE_DUE and path.stat().st_size > 0:
+        _log.info("the database was not closed in order; looking through it for damage", extra={"file": str(path)})
+    pragma = "integrity_check" if check is Check.FULL else "quick_check"
+    with writer.begin() as connection:
+        verdict = connection.execute(text(f"PRAGMA {pragma}(1)")).scalar_one()
+    if verdict != "ok":
+        raise DatabaseCorruptError(f"{path} is damaged ({verdict}); restore a backup")
+
+
+def _check_schema(writer: Engine, path: Path) -> None:
+    with writer.begin() as connection:
+        if "alembic_version" not in inspect(connection).get_table_names():
+            raise SchemaError(f"{path} has no Headgate tables yet; run `headgate migrate`")
+        revisions = list(connection.execute(text("SELECT version_num FROM alembic_version")).scalars())
     if revisions != [REVISION]:
         found = ", ".join(revisions) or "none"
         raise SchemaError(f"{path} has schema {found}, this Headgate needs {REVISION}; run `headgate migrate`")

@@ -1,11 +1,17 @@
 """The lock file beside an embedded database: one process writes, and a second one is told which file says so.
 
 Two processes that write one SQLite file of a version before 3.51.3 can corrupt it (sqlite.org/wal.html#walresetbug).
+
+While the database is open, the file holds the process' number; once it was closed in order, what the database's file
+then looked like. A file that still looks so has not been touched since, by a crash or by anybody (ADR 0003).
 """
 
 import fcntl
 import os
 from pathlib import Path
+from typing import Final
+
+_LONGEST: Final = 128
 
 
 class DatabaseLockedError(Exception):
@@ -32,11 +38,38 @@ class WriterLock:
                 f"{database} is in use by another Headgate process (pid {holder}, lock file {self.path}); "
                 "only one process may write it"
             ) from error
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+        seal = os.pread(self._file, _LONGEST, 0).decode("ascii", "replace").strip()
+        self.was_closed: Final = seal != "" and seal == _seal_of(database)
+        """Whether the database was closed in order and is as it was left then."""
+        self._database = database
+        self._write(f"{os.getpid()}\n")
+        # A power failure must not bring back the seal of the time before.
+        os.fsync(self._file)
 
-    def release(self) -> None:
-        """Let go. The file stays: removing it would let two processes lock two files of the same name."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+    def release(self, *, closed: bool = False) -> None:
+        """Let go. The file stays: removing it would let two processes lock two files of the same name.
+
+        Args:
+            closed: the database is whole, and no connection to it is open: seal it.
+        """
+        if self._file < 0:
+            return
+        if closed:
+            self._write(f"{_seal_of(self._database)}\n")
+        os.close(self._file)
+        self._file = -1
+
+    def _write(self, text: str) -> None:
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, text.encode(), 0)
+
+
+def _seal_of(database: Path) -> str:
+    """Return what tells this state of the database's file from any other; empty where there is a log to recover."""
+    try:
+        found = database.stat()
+    except FileNotFoundError:
+        return ""
+    if database.with_name(database.name + "-wal").exists():
+        return ""
+    return f"closed {found.st_ino} {found.st_size} {found.st_mtime_ns}"

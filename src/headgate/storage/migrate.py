@@ -40,15 +40,19 @@ def migrate(url: str) -> str | None:
     prepare_file(path)
     lock = WriterLock(path)
     writer = make_writer(path)
+    done = False
     try:
         with writer.begin() as connection:
-            return _upgrade(connection, path)
+            before = _upgrade(connection, path)
+        done = True
+        return before
     except (DatabaseError, sqlite3.DatabaseError) as error:
         cause = error.orig if isinstance(error, DatabaseError) else error
         raise DatabaseCorruptError(f"{path} cannot be migrated: {cause}") from error
     finally:
         writer.dispose()
-        lock.release()
+        # What was due for a look before is due for one still.
+        lock.release(closed=done and lock.was_closed)
 
 
 def alembic_config() -> Config:
