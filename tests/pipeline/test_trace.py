@@ -1,5 +1,7 @@
 """The notes of a request and the record made from them."""
 
+from msgspec.structs import replace
+
 from headgate.domain.access import ScopeKind, ScopeRef, VirtualKey
 from headgate.domain.errors import UpstreamError
 from headgate.domain.record import Attempt, Outcome
@@ -37,6 +39,13 @@ def test_headers_win_over_the_body() -> None:
     trace.key, trace.envelope = KEY, ENVELOPE
     record = trace.record(NOTHING_USED, 100.1)
     assert (record.end_user, record.session, record.tags) == ("eve", "s", (("team", "search"),))
+
+
+def test_a_keys_own_tags_are_on_its_records_and_no_caller_replaces_them() -> None:
+    trace = trace_of(tags=(("team", "mine"), ("job", "x")))
+    trace.key = replace(KEY, tags=(("team", "search"), ("cost-center", "4711")))
+    record = trace.record(NOTHING_USED, 100.1)
+    assert record.tags == (("team", "search"), ("cost-center", "4711"), ("job", "x"))
 
 
 def test_a_request_that_was_refused_at_once() -> None:

@@ -35,6 +35,14 @@ def in_ms(seconds: float) -> float:
     return int(seconds * 1_000_000 + 0.5) / 1000
 
 
+def _tags(sent: tuple[tuple[str, str], ...], key: VirtualKey | None) -> tuple[tuple[str, str], ...]:
+    """The tags of a request: those of its key, which a caller cannot replace, then those it sent."""
+    if key is None or not key.tags:
+        return sent
+    names = {name for name, _ in key.tags}
+    return (*key.tags, *(tag for tag in sent if tag[0] not in names))
+
+
 class Trace:
     """Mutable notes of one request, filled in as its stages pass. Times are monotonic seconds."""
 
@@ -88,7 +96,7 @@ class Trace:
             key_id=key.id if key is not None else None,
             end_user=call.end_user or (envelope.end_user if envelope is not None else None),
             session=call.session,
-            tags=call.tags or (envelope.tags if envelope is not None else ()),
+            tags=_tags(call.tags or (envelope.tags if envelope is not None else ()), key),
             operation=call.wire_format.operation,
             wire_format=call.wire_format.name,
             model=envelope.model if envelope is not None else None,
