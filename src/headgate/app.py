@@ -249,7 +249,13 @@ async def _listen(
     else:
         applications = [application(infer=True, administer=False), application(infer=False, administer=True)]
     listeners = [
-        Listener(served, sock, tls=tls, header_timeout_s=server.header_timeout)
+        Listener(
+            served,
+            sock,
+            tls=tls,
+            header_timeout_s=server.header_timeout,
+            max_connections=server.max_connections,
+        )
         for served, sock in zip(applications, sockets, strict=True)
     ]
     for listener in listeners:

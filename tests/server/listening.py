@@ -53,9 +53,17 @@ def asgi(app: AsgiApp) -> Application:
 
 
 @contextlib.asynccontextmanager
-async def listening(app: Echo | Application, header_timeout_s: float = 30.0) -> AsyncIterator[Listener]:
+async def listening(
+    app: Echo | Application, header_timeout_s: float = 30.0, max_connections: int = 100
+) -> AsyncIterator[Listener]:
     served = asgi(app) if isinstance(app, Echo) else app
-    listener = Listener(served, bind("127.0.0.1:0"), tls=None, header_timeout_s=header_timeout_s)
+    listener = Listener(
+        served,
+        bind("127.0.0.1:0"),
+        tls=None,
+        header_timeout_s=header_timeout_s,
+        max_connections=max_connections,
+    )
     await listener.open()
     try:
         yield listener

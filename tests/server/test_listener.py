@@ -1,6 +1,7 @@
 """A listening socket: accept, drain, let go."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -47,6 +48,30 @@ async def test_an_idle_connection_does_not_hold_up_the_drain() -> None:
         await asyncio.wait_for(listener.drain(30, asyncio.Event()), 5)
         assert await asyncio.wait_for(reader.read(), 5) == b""
         writer.close()
+
+
+async def test_one_connection_too_many_is_told_so_and_the_others_go_on() -> None:
+    async with listening(Echo(), max_connections=2) as listener:
+        held = [await connect(listener) for _ in range(2)]
+        for _, writer in held:
+            writer.write(GET)
+        for reader, _ in held:
+            assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n0"), 5)).startswith(b"HTTP/1.1 200 OK")
+        reader, surplus = await connect(listener)
+        answer = await asyncio.wait_for(reader.read(), 5)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"overloaded" in answer
+        surplus.close()
+        held[0][1].close()
+        deadline = time.monotonic() + 5
+        while len(listener.connections) > 1:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+        reader, writer = await connect(listener)
+        writer.write(GET)
+        assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n0"), 5)).startswith(b"HTTP/1.1 200 OK")
+        writer.close()
+        held[1][1].close()
 
 
 async def test_an_address_in_use_says_so() -> None:

@@ -26,10 +26,16 @@ class Listener:
     """One address being served by one application."""
 
     def __init__(
-        self, application: Application, sock: socket.socket, *, tls: ssl.SSLContext | None, header_timeout_s: float
+        self,
+        application: Application,
+        sock: socket.socket,
+        *,
+        tls: ssl.SSLContext | None,
+        header_timeout_s: float,
+        max_connections: int = 10_000,
     ) -> None:
         """Serve ``application`` on the bound ``sock``; `open` begins."""
-        self._site = Site(application, header_timeout_s, asyncio.get_running_loop())
+        self._site = Site(application, header_timeout_s, max_connections, asyncio.get_running_loop())
         self._socket = sock
         self._tls = tls
         self._server: asyncio.Server | None = None

@@ -25,6 +25,7 @@ from headgate.domain.errors import (
     HeadersTooLargeError,
     HeadgateError,
     InvalidRequestError,
+    OverloadedError,
     RequestTimeoutError,
 )
 from headgate.pipeline.handle import shutting_down
@@ -60,11 +61,14 @@ _log: Final = logging.getLogger("headgate.server")
 class Site:
     """What all connections of a listener share."""
 
-    __slots__ = ("application", "connections", "date", "header_timeout_s", "outbox", "tasks")
+    __slots__ = ("application", "connections", "date", "header_timeout_s", "max_connections", "outbox", "tasks")
 
-    def __init__(self, application: Application, header_timeout_s: float, loop: AbstractEventLoop) -> None:
+    def __init__(
+        self, application: Application, header_timeout_s: float, max_connections: int, loop: AbstractEventLoop
+    ) -> None:
         """Start without a connection."""
         self.outbox = Outbox(loop)
+        self.max_connections = max_connections
         self.application = application
         self.header_timeout_s = header_timeout_s
         self.date = b""
@@ -120,7 +124,11 @@ class EdgeProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the socket."""
         self.transport = cast("asyncio.Transport", transport)
-        self.site.connections.add(self)
+        connections = self.site.connections
+        if len(connections) >= self.site.max_connections:
+            self._refusal = OverloadedError("The gateway has too many connections.", reason="too_many_connections")
+            self._refuse_now()
+        connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone: every request of this connection hears of it, and none that waits is begun."""

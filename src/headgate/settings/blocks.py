@@ -29,6 +29,7 @@ CONFIGURED: Final = "configuration"
 SANDBOX: Final = "sandbox"
 """The kind of the built-in provider."""
 
+_COUNT: Final = "a whole number such as 256, without quotes or units"
 _DURATION: Final = 'a duration such as "30s"'
 _SIZE: Final = 'a size such as "32MiB"'
 _LISTEN: Final = 'HOST:PORT such as "127.0.0.1:4100"'
@@ -71,6 +72,7 @@ def server(place: Place) -> ServerSettings:
         trusted_proxies=block.read("trusted_proxies", _networks, default.trusted_proxies),
         tls=block.read("tls", _server_tls, default.tls),
         header_timeout=block.read("header_timeout", positive_duration, default.header_timeout),
+        max_connections=block.read("max_connections", _max_clients, default.max_connections),
     )
 
 
@@ -84,6 +86,10 @@ def _max_body(place: Place) -> int:
     if not 1024 <= size <= 1024**3:
         place.fail("must lie between 1KiB and 1GiB")
     return size
+
+
+def _max_clients(place: Place) -> int:
+    return place.convert(partial(values.parse_count, lowest=1, highest=1_000_000), _COUNT)
 
 
 def _networks(place: Place) -> tuple[str, ...]:
@@ -193,9 +199,7 @@ def _headers(place: Place) -> tuple[tuple[str, str], ...]:
 
 
 def _max_connections(place: Place) -> int:
-    return place.convert(
-        partial(values.parse_count, lowest=1, highest=10_000), "a whole number such as 256, without quotes or units"
-    )
+    return place.convert(partial(values.parse_count, lowest=1, highest=10_000), _COUNT)
 
 
 def _max_output_field(place: Place) -> str | UnsetType | None:

@@ -15,6 +15,7 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
         "drain",
         "max_body",
         "header_timeout",
+        "max_connections",
         "trusted_proxies",
         "tls",
     ),

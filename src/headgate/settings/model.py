@@ -57,6 +57,8 @@ class ServerSettings(Struct, frozen=True):
     tls: TlsSettings | None = None
     header_timeout: float = 10.0
     """Seconds a client may take to send its request head, and again between two pieces of its body."""
+    max_connections: int = 10_000
+    """Open client connections of each listener; one more is answered 503."""
 
 
 class TimeoutSettings(Struct, frozen=True):
