@@ -9,20 +9,19 @@ from pathlib import Path
 import msgspec
 
 ROOT = Path(__file__).resolve().parents[1] / "golden"
-CASES = sorted(path.name for path in (ROOT / "openai_chat").iterdir())
 
 
-def cases_with(name: str) -> list[str]:
-    return [case for case in CASES if (ROOT / "openai_chat" / case / name).is_file()]
+def cases_with(name: str, form: str = "openai_chat") -> list[str]:
+    return sorted(path.parent.name for path in (ROOT / form).glob(f"*/{name}"))
 
 
-def given(case: str, name: str) -> bytes:
-    return (ROOT / "openai_chat" / case / name).read_bytes()
+def given(case: str, name: str, form: str = "openai_chat") -> bytes:
+    return (ROOT / form / case / name).read_bytes()
 
 
-def check_golden(case: str, name: str, value: object) -> None:
+def check_golden(case: str, name: str, value: object, form: str = "openai_chat") -> None:
     """Compare what the hub made of a file with what was written down for it."""
-    path = ROOT / "openai_chat" / case / name
+    path = ROOT / form / case / name
     made = msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"
     if os.environ.get("HEADGATE_UPDATE_GOLDEN"):
         path.write_text(made, "utf-8")

@@ -48,8 +48,8 @@ def test_a_mangled_request_is_read_or_refused(data: st.DataObject) -> None:
     with contextlib.suppress(HeadgateError):
         assert input_text(parse_envelope(body)) is not None
     with contextlib.suppress(HeadgateError):
-        rendered = render_request(parse_request(body))
-        assert render_request(parse_request(rendered)) == rendered
+        rendered = render_request(parse_request(body)).body
+        assert render_request(parse_request(rendered)).body == rendered
 
 
 @settings(max_examples=300)
