@@ -4,20 +4,26 @@ import contextlib
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given as examples
 from hypothesis import settings
 from hypothesis import strategies as st
 
 from headgate.domain.errors import HeadgateError
-from headgate.wire.format import MalformedAnswerError
-from headgate.wire.openai_chat import input_text, parse_envelope
-from headgate.wire.openai_chat_answer import parse_response, render_response
-from headgate.wire.openai_chat_hub import parse_request, render_request
-from headgate.wire.openai_chat_meter import OpenAIChatMeter, meter_body
-from headgate.wire.openai_chat_stream import StreamDecoder, StreamEncoder
+from headgate.wire.anthropic_messages import ANTHROPIC_MESSAGES
+from headgate.wire.format import Dialect, MalformedAnswerError, UpstreamBody, WireFormat
+from headgate.wire.openai_chat import OPENAI_CHAT
+from headgate.wire.translate import TranslatingMeter, translate_answer, translate_request
 from tests.wire.golden import cases_with, given
 
 ODD = st.sampled_from([None, 1, -1, 1.5, "x", "", [], {}, True, [1], {"a": 1}, "\ud83d", [None], [{}], 2**70])
+FORMS = [OPENAI_CHAT, ANTHROPIC_MESSAGES]
+OTHER = {OPENAI_CHAT.name: ANTHROPIC_MESSAGES, ANTHROPIC_MESSAGES.name: OPENAI_CHAT}
+
+
+def dialect_of(form: WireFormat) -> Dialect:
+    assert form.dialect is not None
+    return form.dialect
 
 
 def mangle(value: Any, data: st.DataObject) -> Any:
@@ -33,53 +39,72 @@ def mangle(value: Any, data: st.DataObject) -> Any:
     return data.draw(ODD)
 
 
-def mangled(name: str, data: st.DataObject) -> bytes:
-    value = json.loads(given(data.draw(st.sampled_from(cases_with(name))), name))
+def mangled(form: WireFormat, name: str, data: st.DataObject) -> bytes:
+    value = json.loads(given(data.draw(st.sampled_from(cases_with(name, form.name))), name, form.name))
     for _ in range(data.draw(st.integers(1, 3))):
         value = mangle(value, data)
     return json.dumps(value).encode()
 
 
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 @settings(max_examples=300)
 @examples(st.data())
-def test_a_mangled_request_is_read_or_refused(data: st.DataObject) -> None:
-    body = mangled("request.json", data)
+def test_a_mangled_request_is_read_or_refused(form: WireFormat, data: st.DataObject) -> None:
+    body, dialect = mangled(form, "request.json", data), dialect_of(form)
 
     with contextlib.suppress(HeadgateError):
-        assert input_text(parse_envelope(body)) is not None
+        envelope = form.parse_envelope(body)
+        assert form.input_text(envelope) is not None
+        other = OTHER[form.name]
+        other.parse_envelope(translate_request(form, other, envelope, UpstreamBody("m")).body)
     with contextlib.suppress(HeadgateError):
-        rendered = render_request(parse_request(body))
-        assert render_request(parse_request(rendered)) == rendered
+        request = dialect.parse_request(body)
+        rendered = dialect.render_request(request, UpstreamBody(request.model)).body
+        again = dialect.parse_request(rendered)
+        assert dialect.render_request(again, UpstreamBody(request.model)).body == rendered
 
 
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 @settings(max_examples=300)
 @examples(st.data())
-def test_a_mangled_answer_is_read_or_malformed(data: st.DataObject) -> None:
-    body = mangled("response.json", data)
+def test_a_mangled_answer_is_read_or_malformed(form: WireFormat, data: st.DataObject) -> None:
+    body, dialect = mangled(form, "response.json", data), dialect_of(form)
 
     with contextlib.suppress(MalformedAnswerError):
-        metered = meter_body(body)
+        metered = form.meter_body(body)
         assert (metered.usage is None) or not metered.output_text
     with contextlib.suppress(MalformedAnswerError):
-        answer = parse_response(body)
-        assert parse_response(render_response(answer)).choices == answer.choices
+        answer = dialect.parse_response(body)
+        assert dialect.parse_response(dialect.render_response(answer, 0)).choices == answer.choices
+    with contextlib.suppress(MalformedAnswerError):
+        other = OTHER[form.name]
+        assert dialect_of(other).parse_response(translate_answer(other, form, body, 0)) is not None
 
 
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 @settings(max_examples=300)
 @examples(st.data())
-def test_a_mangled_stream_is_read_or_malformed(data: st.DataObject) -> None:
-    events = given(data.draw(st.sampled_from(cases_with("stream.sse"))), "stream.sse").split(b"\n\n")
+def test_a_mangled_stream_is_read_or_malformed(form: WireFormat, data: st.DataObject) -> None:
+    case = data.draw(st.sampled_from(cases_with("stream.sse", form.name)))
+    events = given(case, "stream.sse", form.name).split(b"\n\n")
     at = data.draw(st.integers(0, len(events) - 1))
-    if events[at].startswith(b"data: {"):
-        events[at] = b"data: " + json.dumps(mangle(json.loads(events[at][6:]), data)).encode()
-    stream = b"\n\n".join(events)
+    head, found, body = events[at].partition(b"data: {")
+    if found:
+        events[at] = head + b"data: " + json.dumps(mangle(json.loads(b"{" + body), data)).encode()
+    stream, dialect = b"\n\n".join(events), dialect_of(form)
 
     with contextlib.suppress(MalformedAnswerError):
-        meter = OpenAIChatMeter(False)
+        meter = form.meter_stream(False)
         passed = meter.feed(stream) + meter.close()
         assert meter.fault is not None or passed == stream
     with contextlib.suppress(MalformedAnswerError):
-        decoder, encoder = StreamDecoder(), StreamEncoder()
+        decoder, encoder = dialect.decode_stream(), dialect.encode_stream(0, True)
         hub = decoder.feed(stream) + decoder.close()
         encoded = b"".join(encoder.encode(event) for event in hub)
-        assert StreamDecoder().feed(encoded)[-1] == hub[-1]
+        assert dialect.decode_stream().feed(encoded)[-1] == hub[-1]
+    with contextlib.suppress(MalformedAnswerError):
+        translating = TranslatingMeter(OTHER[form.name], form, True, 0)
+        told = translating.feed(stream) + translating.close()
+        again = OTHER[form.name].meter_stream(False)
+        again.feed(told)
+        assert again.finished or translating.fault is not None

@@ -63,3 +63,14 @@ def test_what_is_left_goes_back_where_it_stood(value: dict[str, object]) -> None
     add_extras(target, members.rest())
 
     assert json.loads(to_json(target)) == value
+
+
+def test_members_that_are_read_already_are_taken_without_reading_them_again() -> None:
+    given = {"a": Raw(b"1"), "b": Raw(b"null"), "c": Raw(b'{"d":2}')}
+    members = Members(given)
+
+    assert members.integer("a") == 1
+    assert members.text("b") is None
+    assert members.required_object("c").integer("d") == 2
+    assert members.rest() == {}
+    assert list(given) == ["a", "b", "c"]

@@ -6,7 +6,6 @@ import pytest
 from msgspec import Raw
 
 from headgate.domain import chat
-from headgate.domain.errors import UnsupportedFeatureError
 from headgate.domain.usage import TokenUsage
 from headgate.wire.format import MalformedAnswerError
 from headgate.wire.openai_chat_answer import parse_response, parse_stop, render_response, render_stop
@@ -80,16 +79,34 @@ def test_signed_thinking_reaches_the_caller_with_its_proof() -> None:
 
     assert message["reasoning_content"] == "hm"
     assert message["reasoning_details"] == [
-        {"type": "reasoning.text", "signature": "sig"},
+        {"type": "reasoning.text", "signature": "sig", "text": "hm"},
         {"type": "reasoning.encrypted", "data": "xx"},
     ]
 
 
-def test_an_opaque_part_of_another_dialect_is_refused() -> None:
-    with pytest.raises(UnsupportedFeatureError) as caught:
-        foreign(chat.OpaquePart("server_tool_use", Raw(b"{}")))
+def test_texts_of_another_dialect_are_one_string_and_what_stood_beside_them_travels_apart() -> None:
+    cited = chat.TextPart("b", extras={"citations": Raw(b"[1]")})
+    search = chat.OpaquePart("server_tool_use", Raw(b'{"type":"server_tool_use"}'))
 
-    assert caught.value.param == "choices[0].message.content[0]"
+    message = json.loads(foreign(chat.TextPart("a"), search, cited))["choices"][0]["message"]
+
+    assert message["content"] == "ab"
+    assert message["headgate"]["anthropic_messages"]["content"] == [
+        {"type": "server_tool_use"},
+        {"index": 2, "citations": [1]},
+    ]
+
+
+def test_a_tool_call_of_another_dialect_keeps_its_side_notes_and_says_no_commonplaces() -> None:
+    direct, other = Raw(b'{"type":"direct"}'), Raw(b'{"type":"code"}')
+    calls = [
+        chat.ToolCallPart(name, "f", "{}", extras={"caller": caller}) for name, caller in (("a", direct), ("b", other))
+    ]
+
+    rendered = json.loads(foreign(*calls))["choices"][0]["message"]["tool_calls"]
+
+    assert "headgate" not in rendered[0]
+    assert rendered[1]["headgate"] == {"anthropic_messages": {"caller": {"type": "code"}}}
 
 
 @pytest.mark.parametrize("word", ["stop", "length", "tool_calls", "function_call", "content_filter", "eos", "error"])

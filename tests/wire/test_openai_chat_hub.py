@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from headgate.domain import chat
 from headgate.domain.errors import InvalidRequestError, UnsupportedFeatureError
+from headgate.wire.format import UpstreamBody
 from headgate.wire.openai_chat_hub import parse_request, render_request
 from tests.wire.golden import cases_with, check_golden, given, without_nulls
 
@@ -47,7 +48,7 @@ def test_a_request_reads_into_the_hub_as_written_down(case: str) -> None:
 def test_every_field_of_a_request_survives_the_hub(case: str) -> None:
     body = given(case, "request.json")
 
-    rendered = render_request(parse_request(body))
+    rendered = render_request(parse_request(body)).body
 
     assert without_nulls(json.loads(rendered)) == canonical(body)
     assert parse_request(rendered) == parse_request(body)
@@ -84,7 +85,7 @@ def test_unknown_fields_survive_the_hub_byte_for_byte_at_every_level() -> None:
         b'"tools":[{"type":"function","function":{"name":"f","x_tool":%b}},{"type":"web","x_web":%b}]}'
     ).replace(b"%b", odd)
 
-    rendered = render_request(parse_request(body))
+    rendered = render_request(parse_request(body)).body
 
     assert rendered.count(odd) == body.count(odd) == 13
     assert json.loads(rendered) == {**json.loads(body), "messages": json.loads(rendered)["messages"]}
@@ -107,7 +108,7 @@ def test_schemas_and_arguments_keep_their_bytes() -> None:
 
     assert request.tools == (chat.FunctionTool("f", parameters=Raw(schema)),)
     assert request.messages[0].parts == (chat.ToolCallPart("c", "f", arguments),)
-    assert schema in render_request(request)
+    assert schema in render_request(request).body
 
 
 @pytest.mark.parametrize(
@@ -156,20 +157,17 @@ def with_part(part: chat.Part, role: chat.Role = chat.Role.USER) -> chat.ChatReq
     ("request_", "param"),
     [
         (replace(BASE, sampling=chat.Sampling(top_k=5)), "top_k"),
-        (replace(BASE, reasoning=chat.Reasoning(budget_tokens=9)), "reasoning.budget_tokens"),
-        (replace(BASE, extras={"thinking": Raw(b"{}")}), "thinking"),
+        (replace(BASE, max_output_tokens=0), "max_tokens"),
+        (replace(BASE, extras={"container": Raw(b'"c"')}), "container"),
+        (replace(BASE, extras={"inference_geo": Raw(b'"eu"')}), "inference_geo"),
+        (with_part(chat.FilePart(chat.FileIdSource("f"))), "messages[0].content[0].file"),
         (with_part(chat.TextPart("x", extras={"citations": Raw(b"[]")})), "messages[0].content[0].citations"),
-        (with_part(chat.TextPart("x", chat.CacheHint(3600))), "messages[0].content[0].cache.ttl_s"),
         (with_part(chat.OpaquePart("search_result", Raw(b"{}"))), "messages[0].content[0]"),
         (with_part(chat.ImagePart(chat.FileIdSource("f"))), "messages[0].content[0].image_url.url"),
         (with_part(chat.FilePart(chat.UrlSource("https://e.example/a.pdf"))), "messages[0].content[0].file"),
         (with_part(chat.AudioPart(chat.UrlSource("https://e.example/a"))), "messages[0].content[0].input_audio"),
-        (with_part(chat.ThinkingPart("x", "sig"), chat.Role.ASSISTANT), "messages[0].parts"),
-        (with_part(chat.RedactedThinkingPart("x"), chat.Role.ASSISTANT), "messages[0].parts"),
         (with_part(chat.ThinkingPart("x")), "messages[0].content[0]"),
-        (with_part(chat.ToolResultPart("c", (), is_error=True)), "messages[0].parts[0].is_error"),
         (with_part(chat.ToolResultPart("c", (chat.ImagePart(chat.UrlSource("u")),))), "messages[0].parts[0].content"),
-        (replace(BASE, tools=(chat.FunctionTool("f", cache=chat.CacheHint()),)), "tools[0].cache"),
         (replace(BASE, tools=(chat.OpaqueTool("computer", Raw(b"{}")),)), "tools[0]"),
         (replace(BASE, tool_choice=chat.AllowedToolsChoice(chat.ToolChoiceMode.AUTO, ())), "tool_choice"),
     ],
@@ -181,13 +179,79 @@ def test_what_openai_cannot_carry_is_refused_by_name(request_: chat.ChatRequest,
     assert caught.value.param == param
 
 
+@pytest.mark.parametrize(
+    ("request_", "names"),
+    [
+        (
+            replace(BASE, reasoning=chat.Reasoning(mode="enabled", budget_tokens=9)),
+            ("thinking.budget_tokens", "thinking.type"),
+        ),
+        (replace(BASE, service_tier="standard_only"), ("service_tier",)),
+        (replace(BASE, extras={"thinking/display": Raw(b'"omitted"')}), ("thinking.display",)),
+        (replace(BASE, extras={"context_management": Raw(b"{}")}), ("context_management",)),
+        (replace(BASE, extras={"container": Raw(b"null")}), ()),
+        (with_part(chat.TextPart("x", chat.CacheHint(3600))), ("messages[].content[].cache_control.ttl",)),
+        (with_part(chat.TextPart("x", extras={"citations": Raw(b"null")})), ()),
+        (with_part(chat.ThinkingPart("x", "sig"), chat.Role.ASSISTANT), ("messages[].signature",)),
+        (with_part(chat.ThinkingPart("x", ""), chat.Role.ASSISTANT), ()),
+        (with_part(chat.RedactedThinkingPart("x"), chat.Role.ASSISTANT), ("messages[].redacted_thinking",)),
+        (with_part(chat.ToolResultPart("c", (), is_error=True)), ("messages[].parts[].is_error",)),
+        (replace(BASE, tools=(chat.FunctionTool("f", cache=chat.CacheHint()),)), ("tools[].cache_control",)),
+        (
+            with_part(
+                chat.ToolCallPart("c", "f", "{}", extras={"caller": Raw(b'{"type": "direct"}')}), chat.Role.ASSISTANT
+            ),
+            (),
+        ),
+    ],
+)
+def test_a_hint_that_openai_cannot_carry_is_left_out_aloud(request_: chat.ChatRequest, names: tuple[str, ...]) -> None:
+    assert render_request(request_).ignored == names
+
+
+def test_thinking_that_a_caller_sends_back_keeps_its_proofs() -> None:
+    parts = (chat.ThinkingPart("a", "s1"), chat.RedactedThinkingPart("x"), chat.ThinkingPart("b", "s2"))
+    request = replace(BASE, dialect="openai_chat", messages=(chat.Message(chat.Role.ASSISTANT, parts),))
+
+    body = render_request(request).body
+
+    assert json.loads(body)["messages"][0]["reasoning_content"] == "ab"
+    assert parse_request(body) == request
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        '[{"type":"reasoning.text","signature":"s"},{"type":"reasoning.text","signature":"t"}]',
+        '[{"type":"reasoning.text","signature":"s","text":"other"}]',
+        '[{"type":"reasoning.summary","summary":"s"}]',
+        '{"a":1}',
+    ],
+)
+def test_proofs_of_another_shape_stay_where_they_are(details: str) -> None:
+    start = '{"model":"m","messages":[{"role":"assistant","reasoning_content":"ab","reasoning_details":'
+
+    message = parse_request(f"{start}{details}}}]}}".encode()).messages[0]
+
+    assert message.parts == (chat.ThinkingPart("ab"),)
+    assert message.extras == {"reasoning_details": Raw(details.encode())}
+
+
+def test_a_plain_text_document_becomes_a_file() -> None:
+    body = json.loads(render_request(with_part(chat.FilePart(chat.TextSource("hé"), "a.txt"))).body)
+
+    assert body["messages"][0]["content"] == [
+        {"type": "file", "file": {"file_data": "data:text/plain;base64,aMOp", "filename": "a.txt"}}
+    ]
+
+
 def test_results_inside_a_users_turn_become_tool_messages_before_it() -> None:
     turn = chat.Message(
         chat.Role.USER,
         (chat.ToolResultPart("c1", (chat.TextPart("18"),)), chat.ToolResultPart("c2", ()), chat.TextPart("Well?")),
     )
 
-    body = json.loads(render_request(replace(BASE, messages=(turn,))))
+    body = json.loads(render_request(replace(BASE, messages=(turn,))).body)
 
     assert body["messages"] == [
         {"role": "tool", "tool_call_id": "c1", "content": "18"},
@@ -197,7 +261,7 @@ def test_results_inside_a_users_turn_become_tool_messages_before_it() -> None:
 
 
 def test_the_maximum_of_output_goes_under_the_vendors_name() -> None:
-    body = json.loads(render_request(replace(BASE, max_output_tokens=7), "max_tokens"))
+    body = json.loads(render_request(replace(BASE, max_output_tokens=7), UpstreamBody("m", "max_tokens")).body)
 
     assert body["max_tokens"] == 7
     assert "max_completion_tokens" not in body
@@ -206,7 +270,7 @@ def test_the_maximum_of_output_goes_under_the_vendors_name() -> None:
 def test_an_end_user_beside_another_identifier_keeps_both() -> None:
     body = b'{"model":"m","messages":[{"role":"user","content":"x"}],"user":"a","safety_identifier":"b"}'
 
-    assert json.loads(render_request(parse_request(body))) == json.loads(body)
+    assert json.loads(render_request(parse_request(body)).body) == json.loads(body)
 
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
@@ -241,4 +305,4 @@ MESSAGES = st.one_of(
 def test_what_is_rendered_reads_back_the_same(messages: list[chat.Message]) -> None:
     request = replace(BASE, dialect="openai_chat", messages=tuple(messages))
 
-    assert parse_request(render_request(request)) == request
+    assert parse_request(render_request(request).body) == request

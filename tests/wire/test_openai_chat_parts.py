@@ -7,6 +7,7 @@ from headgate.domain import chat
 from headgate.domain.errors import InvalidRequestError, UnsupportedFeatureError
 from headgate.wire.members import Members, to_json
 from headgate.wire.openai_chat_parts import parse_assistant, parse_content, render_assistant, render_content
+from headgate.wire.rendering import Rendering
 
 
 def assistant(body: bytes) -> tuple[list[chat.Part], chat.Extras]:
@@ -43,7 +44,7 @@ def test_a_data_url_becomes_inline_data_and_back() -> None:
     parts = parse_content(Raw(content), "content")
 
     assert parts == [chat.ImagePart(chat.InlineData("UklGRg==", "image/webp"))]
-    assert to_json(render_content(parts, "openai_chat", "content")) == content
+    assert to_json(render_content(parts, Rendering("openai_chat", "openai_chat"), "content")) == content
 
 
 @pytest.mark.parametrize("url", ["data:image/png;charset=x;base64,AA", "data:,hello", "https://e.example/", "nonsense"])
@@ -53,7 +54,7 @@ def test_any_other_url_stays_as_it_is(url: str) -> None:
     parts = parse_content(Raw(content), "content")
 
     assert parts == [chat.ImagePart(chat.UrlSource(url))]
-    assert to_json(render_content(parts, "openai_chat", "content")) == content
+    assert to_json(render_content(parts, Rendering("openai_chat", "openai_chat"), "content")) == content
 
 
 def test_a_cache_breakpoint_of_an_unknown_mode_is_not_taken_for_a_hint() -> None:
@@ -62,13 +63,13 @@ def test_a_cache_breakpoint_of_an_unknown_mode_is_not_taken_for_a_hint() -> None
     parts = parse_content(Raw(content), "content")
 
     assert parts == [chat.TextPart("a", extras={"prompt_cache_breakpoint": Raw(b'{"mode":"new","x":1}')})]
-    assert to_json(render_content(parts, "openai_chat", "content")) == content
+    assert to_json(render_content(parts, Rendering("openai_chat", "openai_chat"), "content")) == content
 
 
 def test_sound_without_a_format_takes_it_from_its_media_type() -> None:
     part = chat.AudioPart(chat.InlineData("AAAA", "audio/mpeg"))
 
-    assert render_content([part], "gemini", "content") == [
+    assert render_content([part], Rendering("openai_chat", "gemini"), "content") == [
         {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "mp3"}}
     ]
 
@@ -82,7 +83,9 @@ def test_a_file_needs_its_data_or_its_id() -> None:
 
 def test_several_refusals_stay_parts_of_the_content() -> None:
     target: dict[str, object] = {}
-    render_assistant(target, (chat.RefusalPart("a"), chat.RefusalPart("b")), "openai_chat", "message")
+    render_assistant(
+        target, (chat.RefusalPart("a"), chat.RefusalPart("b")), Rendering("openai_chat", "openai_chat"), "message"
+    )
 
     assert target == {"content": [{"type": "refusal", "refusal": "a"}, {"type": "refusal", "refusal": "b"}]}
 
@@ -90,4 +93,4 @@ def test_several_refusals_stay_parts_of_the_content() -> None:
 def test_two_spoken_answers_in_one_message_are_refused() -> None:
     spoken = chat.AudioPart(None, audio_id="a")
     with pytest.raises(UnsupportedFeatureError):
-        render_assistant({}, (spoken, spoken), "openai_chat", "message")
+        render_assistant({}, (spoken, spoken), Rendering("openai_chat", "openai_chat"), "message")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from headgate.domain import chat
+from headgate.domain.usage import TokenUsage
 from headgate.wire.format import MalformedAnswerError
 from headgate.wire.openai_chat_stream import StreamDecoder, StreamEncoder
 from tests.wire.golden import cases_with, check_golden, given
@@ -58,7 +59,7 @@ def add_choice(into: dict[str, Any], choice: dict[str, Any]) -> None:
         elif name == "role":
             into["role"] = value
         elif value:  # An empty first delta says no more than none.
-            into[name] = into.get(name, "") + value
+            into[name] = into[name] + value if name in into else value
 
 
 def accumulate(stream: bytes) -> dict[str, Any]:
@@ -100,6 +101,52 @@ def test_an_encoded_stream_says_what_the_original_said(case: str) -> None:
     encoded = b"".join(encoder.encode(event) for event in decode(stream))
 
     assert accumulate(encoded) == accumulate(stream)
+
+
+@pytest.mark.parametrize("case", STREAMS)
+def test_the_quick_way_through_a_chunk_says_what_the_careful_way_says(
+    case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = given(case, "stream.sse")
+    quick = decode(stream)
+
+    monkeypatch.setattr(StreamDecoder, "_decode_plain", lambda *_: False)
+
+    assert decode(stream) == quick
+
+
+def test_padding_against_who_reads_sizes_is_no_news() -> None:
+    pieces = [chunk({"index": 0, "delta": {"content": text}}, obfuscation=text) for text in "abc"]
+
+    assert [type(event) for event in decode(*pieces, delta("stop"))[1:4]] == [chat.TextDelta] * 3
+
+
+def test_the_usage_is_told_once_behind_the_last_choice_and_only_on_demand() -> None:
+    report = chat.UsageReport(TokenUsage(3, output_tokens=1))
+    events = [
+        chat.StreamStart("openai_chat", "c", "m"),
+        report,
+        chat.TextDelta(0, 0, "a"),
+        chat.UsageReport(TokenUsage(3, output_tokens=2)),
+        chat.StreamEnd(),
+    ]
+
+    shown, hidden = (b"".join(map(StreamEncoder(0, wants).encode, events)) for wants in (True, False))
+
+    assert shown.count(b'"usage"') == 1
+    assert accumulate(shown)["usage"]["completion_tokens"] == 2
+    assert b'"usage"' not in hidden
+
+
+def test_an_event_of_another_dialect_travels_apart_on_one_line() -> None:
+    encoder = StreamEncoder()
+    encoder.encode(chat.StreamStart("anthropic_messages", "msg", "claude"))
+
+    told = encoder.encode(chat.OpaqueEvent(0, 1, "content_block_start", Raw(b'{"index":\n1}')))
+
+    assert told.count(b"\n") == 2
+    choice = json.loads(told[6:])["choices"][0]
+    assert choice["headgate"] == {"anthropic_messages": {"content_block_start": {"index": 1}}}
 
 
 @examples(st.data())

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.wire.format import MalformedAnswerError
-from headgate.wire.sse import SseDecoder, SseEvent, parse_event
+from headgate.wire.sse import SseDecoder, SseEvent, one_line, parse_event
 
 ENDS = [b"\n", b"\r\n", b"\r"]
 
@@ -141,3 +141,28 @@ def test_many_tiny_pieces_of_a_large_event_stay_linear(end: bytes) -> None:
 
     assert len(events[0].raw) >= len(stream) - 1
     assert time.process_time() - start < 3, "a quadratic search would take minutes"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"event: ping\ndata: {}\n\n",
+        b"event: \ndata: {}\n\n",
+        b"event:  x\ndata:  y\n\n",
+        b"event: a\ndata: b\ndata: c\n\n",
+        b"event: a\nid: 1\ndata: b\n\n",
+        b"event: a\ndata: \n\n",
+        b"event: a\n\n",
+        b"data: b\nevent: a\n\n",
+    ],
+)
+def test_an_event_with_a_name_reads_the_same_the_quick_way(raw: bytes) -> None:
+    decoder = SseDecoder()
+
+    assert SseDecoder().feed(b": first\n\n" + raw)[1] == parse_event(raw, 9)
+    assert decoder.feed(raw) + decoder.feed(raw) == [parse_event(raw, 0), parse_event(raw, len(raw))]
+
+
+def test_json_of_several_lines_becomes_one() -> None:
+    assert one_line(b'{"a":\r\n1}') == b'{"a":  1}'
+    assert one_line(b'{"a":"\\n"}') == b'{"a":"\\n"}'

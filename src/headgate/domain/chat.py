@@ -52,7 +52,13 @@ class FileIdSource(Struct, frozen=True, omit_defaults=True, tag="file_id"):
     file_id: str
 
 
-Source = InlineData | UrlSource | FileIdSource
+class TextSource(Struct, frozen=True, omit_defaults=True, tag="inline_text"):
+    """A document of plain text inside the request (Anthropic's ``source`` of type ``text``)."""
+
+    text: str
+
+
+Source = InlineData | UrlSource | FileIdSource | TextSource
 
 
 class TextPart(Struct, frozen=True, omit_defaults=True, tag="text"):
@@ -295,6 +301,8 @@ class Reasoning(Struct, frozen=True, omit_defaults=True):
 
     effort: str | None = None
     """E.g. ``none``, ``minimal``, ``low``, ``medium``, ``high``."""
+    mode: str | None = None
+    """Whether to think: ``enabled``, ``disabled``, or ``adaptive``, which leaves it to the model (Anthropic)."""
     budget_tokens: int | None = None
     """At most this many tokens of thinking."""
 
@@ -486,6 +494,17 @@ class ExtrasDelta(Struct, frozen=True, omit_defaults=True, tag="extras"):
     extras: Extras
 
 
+class OpaqueEvent(Struct, frozen=True, omit_defaults=True, tag="opaque"):
+    """An event of a kind that the hub does not model, of an `OpaquePart` for one; only its dialect can carry it on."""
+
+    choice: int
+    part: int | None
+    kind: str
+    """The dialect's word for the event."""
+    raw: Raw
+    """The event's data."""
+
+
 class PartEnd(Struct, frozen=True, omit_defaults=True, tag="part_end"):
     """Nothing more comes for this part."""
 
@@ -535,6 +554,7 @@ StreamEvent = (
     | AudioDelta
     | LogprobsDelta
     | ExtrasDelta
+    | OpaqueEvent
     | PartEnd
     | Stop
     | UsageReport

@@ -5,11 +5,12 @@ checks and reads the few members Headgate acts on, `render_upstream` replaces on
 usage off the answer while its bytes go by. Translation across formats goes through the hub (`domain.chat`).
 """
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
 
 from msgspec import Raw, Struct
 
+from headgate.domain.chat import ChatRequest, ChatResponse, StreamEvent
 from headgate.domain.errors import HeadgateError
 from headgate.domain.usage import TokenUsage
 
@@ -30,6 +31,10 @@ class Envelope(Struct, frozen=True, gc=False):
     tags: tuple[tuple[str, str], ...] = ()
 
 
+DEFAULT_MAX_OUTPUT_TOKENS: Final = 4096
+"""What every chat model of today can write at least, where nobody knows the model's own maximum."""
+
+
 class UpstreamBody(Struct, frozen=True, gc=False):
     """What may differ in the body sent upstream; nothing else does."""
 
@@ -38,6 +43,19 @@ class UpstreamBody(Struct, frozen=True, gc=False):
     """The vendor's name for the maximum of output tokens; ``None`` keeps the caller's."""
     include_usage: bool = False
     """Ask the provider for a usage event at the end of a stream."""
+    default_max_output_tokens: int = DEFAULT_MAX_OUTPUT_TOKENS
+    """The maximum to state where the caller gave none and the format demands one (Anthropic's does)."""
+
+
+class Rendered(Struct, frozen=True):
+    """A translated request body."""
+
+    body: bytes
+    ignored: tuple[str, ...] = ()
+    """The caller's names of the hints that the target format cannot carry: the header ``x-headgate-ignored``.
+
+    A hint never changes what is asked for. What does is refused by name instead.
+    """
 
 
 class Metered(Struct, frozen=True, gc=False):
@@ -112,6 +130,42 @@ class StreamMeter(Protocol):
         ...
 
 
+class StreamDecoder(Protocol):
+    """Reads one stream of a dialect into the hub."""
+
+    def feed(self, data: bytes) -> list[StreamEvent]:
+        """Take bytes, return the events that they complete; raises `MalformedAnswerError`."""
+        ...
+
+    def close(self) -> list[StreamEvent]:
+        """Say that the body ended; raises `MalformedAnswerError` where the stream is not complete."""
+        ...
+
+
+class StreamEncoder(Protocol):
+    """Writes hub events as one stream of a dialect."""
+
+    def encode(self, event: StreamEvent) -> bytes:
+        """Return the bytes for one event; empty where the format says it later or by other means."""
+        ...
+
+
+class Dialect(Struct, frozen=True):
+    """How a chat format reads and writes the hub: what translation across formats needs of it."""
+
+    parse_request: Callable[[bytes | Mapping[str, Raw]], ChatRequest]
+    """Read a body, or its members as an `Envelope` has them; raises `InvalidRequestError` with ``param``."""
+    render_request: Callable[[ChatRequest, UpstreamBody], Rendered]
+    """Write a request of any dialect; raises `UnsupportedFeatureError` for what this one cannot carry."""
+    parse_response: Callable[[bytes], ChatResponse]
+    """Read a whole answer; raises `MalformedAnswerError`."""
+    render_response: Callable[[ChatResponse, int], bytes]
+    """Write a whole answer of any dialect; the number is the time to state where it has none (s since the epoch)."""
+    decode_stream: Callable[[], StreamDecoder]
+    encode_stream: Callable[[int, bool], StreamEncoder]
+    """A new encoder; the arguments are the time, as for `render_response`, and whether to write a usage event."""
+
+
 class WireFormat(Struct, frozen=True):
     """One JSON dialect on one kind of endpoint."""
 
@@ -136,3 +190,5 @@ class WireFormat(Struct, frozen=True):
     """An error body for the caller; the second argument is the request id."""
     render_stream_error: Callable[[HeadgateError, str], bytes]
     """The event that ends a stream which failed after content began."""
+    dialect: Dialect | None = None
+    """Its way to the hub; ``None`` for a format that nothing translates to."""

@@ -84,14 +84,16 @@ _ROUTING_FIELDS: Final = frozenset(
         "user_config",
     }
 )
-# Requests of these fields alone, nearly all, are seen to be clean in one call. From OpenAI's API description.
-_OPENAI_FIELDS: Final = frozenset(
+# Requests of these fields alone, nearly all, are seen to be clean in one call. From OpenAI's API description, and from
+# Anthropic's "Create a Message".
+_KNOWN_FIELDS: Final = frozenset(
     """
-    audio dimensions encoding_format frequency_penalty function_call functions input logit_bias logprobs
-    max_completion_tokens max_tokens messages metadata modalities model moderation n parallel_tool_calls prediction
-    presence_penalty prompt_cache_key prompt_cache_options prompt_cache_retention reasoning_effort response_format
-    safety_identifier seed service_tier stop store stream stream_options temperature tool_choice tools top_logprobs
-    top_p user verbosity web_search_options
+    audio cache_control container context_management dimensions encoding_format frequency_penalty function_call
+    functions inference_geo input logit_bias logprobs max_completion_tokens max_tokens messages metadata modalities
+    model moderation n output_config output_format parallel_tool_calls prediction presence_penalty prompt_cache_key
+    prompt_cache_options prompt_cache_retention reasoning_effort response_format safety_identifier seed service_tier
+    speed stop stop_sequences store stream stream_options system temperature thinking tool_choice tools top_k
+    top_logprobs top_p user verbosity web_search_options
     """.split()  # noqa: SIM905  a block of words reads better than forty lines
 )
 _ROUTING_PREFIXES: Final = ("aws_", "azure_", "litellm_", "vertex_", "user_api_key")
@@ -151,7 +153,7 @@ def read_members(body: bytes) -> dict[str, Raw]:
 
 _SHORTEST_MEMBER: Final = len(b',"":0')
 _SCANNED: Final = 16 * 1024
-_QUOTED: Final = {key: b'"%b"' % key.encode() for key in _OPENAI_FIELDS}
+_QUOTED: Final = {key: b'"%b"' % key.encode() for key in _KNOWN_FIELDS}
 
 
 def _may_hide_a_member(body: bytes, members: dict[str, Raw]) -> bool:
@@ -188,7 +190,7 @@ class _TooManyMembersError(Exception):
 
 
 def _has_a_duplicate(body: bytes, members: dict[str, Raw]) -> bool:
-    # OpenAI's keys can be written with their own letters or with unicode escapes, so where there are none of these, and
+    # The known keys can be written with their own letters or with unicode escapes, so where there are none of these and
     # each key stands in the body once, no key is there twice. A scan costs less than another decoding.
     if len(body) <= _SCANNED and b"\\u" not in body:
         for key in members:
@@ -332,7 +334,7 @@ def refuse_routing_fields(members: dict[str, Raw]) -> None:
     Raises:
         UnsupportedParameterError: one is present; ``param`` names it.
     """
-    if _OPENAI_FIELDS.issuperset(members):
+    if _KNOWN_FIELDS.issuperset(members):
         return
     for name in members:
         if name in _ROUTING_FIELDS or name.startswith(_ROUTING_PREFIXES):
@@ -376,6 +378,27 @@ def read_end_user(members: dict[str, Raw]) -> str | None:
     return end_user
 
 
+def read_user_id(members: dict[str, Raw]) -> str | None:
+    """Return the member ``user_id`` of Anthropic's ``metadata``; null and empty count as absent.
+
+    Whatever else stands there is the provider's business, save what pretends to say who is asking.
+    """
+    value = members.get("metadata")
+    if value is None or is_null(value):
+        return None
+    if _has_too_many_members(bytes(value), MAX_TAGS):
+        raise InvalidRequestError(f"`metadata` has more than {MAX_TAGS} entries", param="metadata")
+    entries = read_value(_MEMBERS, value, "metadata")
+    for key in entries:
+        _refuse_routing_tag(key)
+    user_id = entries.get("user_id")
+    if user_id is None or is_null(user_id):
+        return None
+    text = read_value(_STR, user_id, "metadata.user_id")
+    refuse_unclean(text, "metadata.user_id", MAX_END_USER_CHARS)
+    return text or None
+
+
 def read_tags(members: dict[str, Raw]) -> tuple[tuple[str, str], ...]:
     """Return OpenAI's ``metadata`` as tags: at most `MAX_TAGS` strings under short keys."""
     value = members.get("metadata")
@@ -386,18 +409,23 @@ def read_tags(members: dict[str, Raw]) -> tuple[tuple[str, str], ...]:
     entries = read_value(_MEMBERS, value, "metadata")
     for key in entries:
         refuse_unclean(key, "metadata", MAX_TAG_KEY_CHARS)
-        if key.startswith(_ROUTING_TAG_PREFIXES):
-            raise UnsupportedParameterError(
-                f"`metadata.{key}` is not accepted: who is asking is decided by the key alone",
-                param=f"metadata.{key}",
-                reason="routing_field",
-            )
+        _refuse_routing_tag(key)
     tags: list[tuple[str, str]] = []
     for key, raw in entries.items():
         text = read_value(_STR, raw, f"metadata.{key}")
         refuse_unclean(text, f"metadata.{key}", MAX_TAG_VALUE_CHARS)
         tags.append((key, text))
     return tuple(tags)
+
+
+def _refuse_routing_tag(key: str) -> None:
+    if key.startswith(_ROUTING_TAG_PREFIXES):
+        key = key[:MAX_TAG_KEY_CHARS]
+        raise UnsupportedParameterError(
+            f"`metadata.{key}` is not accepted: who is asking is decided by the key alone",
+            param=f"metadata.{key}",
+            reason="routing_field",
+        )
 
 
 def member_of(value: object, name: str) -> object:

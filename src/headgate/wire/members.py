@@ -1,5 +1,6 @@
 """Reading a JSON object member by member, so that what nobody read is known at the end and not lost."""
 
+from collections.abc import Mapping
 from typing import Final, NoReturn, TypeVar, cast
 
 import msgspec
@@ -7,7 +8,7 @@ from msgspec import Raw
 
 from headgate.domain.chat import Extras
 from headgate.domain.errors import InvalidRequestError
-from headgate.wire.json_body import fail_at, is_null, read_value
+from headgate.wire.json_body import fail_at, is_null
 
 T = TypeVar("T")
 
@@ -19,6 +20,7 @@ _INTEGER: Final = msgspec.json.Decoder(int)
 _NUMBER: Final = msgspec.json.Decoder(int | float)
 _BOOLEAN: Final = msgspec.json.Decoder(bool)
 _ENCODE: Final = msgspec.json.Encoder().encode
+_NULL_LENGTH: Final = 4
 
 
 class Members:
@@ -29,14 +31,17 @@ class Members:
 
     __slots__ = ("_children", "_left", "path")
 
-    def __init__(self, value: Raw | bytes, path: str = "") -> None:
+    def __init__(self, value: Raw | bytes | Mapping[str, Raw], path: str = "") -> None:
         """Open the object ``value``; ``path`` is where it stands, for errors."""
         self.path = path
+        self._children: dict[str, Members] | None = None
+        if isinstance(value, Mapping):
+            self._left = dict(value)
+            return
         try:
             self._left = _OBJECT.decode(value)
         except (msgspec.DecodeError, RecursionError) as error:
             fail_at(path or "body", error)
-        self._children: dict[str, Members] = {}
 
     def __contains__(self, name: str) -> bool:
         return name in self._left
@@ -56,19 +61,19 @@ class Members:
 
     def text(self, name: str) -> str | None:
         """Take a string."""
-        return self._take_as(name, _TEXT)
+        return self._take_as(name, _TEXT) if name in self._left else None
 
     def integer(self, name: str) -> int | None:
         """Take a whole number."""
-        return self._take_as(name, _INTEGER)
+        return self._take_as(name, _INTEGER) if name in self._left else None
 
     def number(self, name: str) -> float | None:
         """Take a number; one that was written whole stays an `int`."""
-        return self._take_as(name, _NUMBER)
+        return self._take_as(name, _NUMBER) if name in self._left else None
 
     def boolean(self, name: str) -> bool | None:
         """Take a boolean."""
-        return self._take_as(name, _BOOLEAN)
+        return self._take_as(name, _BOOLEAN) if name in self._left else None
 
     def texts(self, name: str) -> list[str]:
         """Take an array of strings; absent is empty."""
@@ -83,7 +88,10 @@ class Members:
         value = self.take(name)
         if value is None:
             return None
-        child = self._children[name] = Members(value, self.at(name))
+        child = Members(value, self.at(name))
+        if self._children is None:
+            self._children = {}
+        self._children[name] = child
         return child
 
     def required_text(self, name: str) -> str:
@@ -98,15 +106,22 @@ class Members:
 
     def rest(self) -> Extras:
         """Return what nobody took, members of opened objects under ``outer/inner``."""
+        if not self._left and self._children is None:
+            return {}
         rest = {_escape(key): value for key, value in self._left.items()}
-        for name, child in self._children.items():
+        for name, child in (self._children or {}).items():
             for pointer, value in child.rest().items():
                 rest[f"{_escape(name)}/{pointer}"] = value
         return rest
 
     def _take_as(self, name: str, decoder: "msgspec.json.Decoder[T]") -> T | None:
-        value = self.take(name)
-        return None if value is None else read_value(decoder, value, self.at(name))
+        value = self._left.pop(name, None)
+        if value is None or (len(value) == _NULL_LENGTH and is_null(value)):
+            return None
+        try:
+            return decoder.decode(value)
+        except (msgspec.DecodeError, RecursionError) as error:
+            fail_at(self.at(name), error)
 
     def _require(self, name: str) -> NoReturn:
         raise InvalidRequestError(f"`{self.at(name)}` is required", param=self.at(name))

@@ -11,9 +11,12 @@ from msgspec import Meta, Raw, Struct
 
 from headgate.domain.errors import InvalidRequestError
 from headgate.wire import json_body, openai_errors
-from headgate.wire.format import Envelope, StreamMeter, UpstreamBody, WireFormat
+from headgate.wire.format import Dialect, Envelope, StreamMeter, UpstreamBody, WireFormat
 from headgate.wire.json_body import is_null, read_text_value, read_value
+from headgate.wire.openai_chat_answer import parse_response, render_response
+from headgate.wire.openai_chat_hub import parse_request, render_request
 from headgate.wire.openai_chat_meter import OpenAIChatMeter, meter_body
+from headgate.wire.openai_chat_stream import StreamDecoder, StreamEncoder
 
 MAX_OUTPUT_FIELDS: Final = ("max_completion_tokens", "max_tokens")
 MAX_OUTPUT_TOKENS: Final = 2**31
@@ -237,4 +240,12 @@ OPENAI_CHAT: Final = WireFormat(
     parse_fault=openai_errors.parse_fault,
     render_error=openai_errors.render_error,
     render_stream_error=openai_errors.render_stream_error,
+    dialect=Dialect(
+        parse_request=parse_request,
+        render_request=render_request,
+        parse_response=parse_response,
+        render_response=render_response,
+        decode_stream=StreamDecoder,
+        encode_stream=StreamEncoder,
+    ),
 )

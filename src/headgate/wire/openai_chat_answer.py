@@ -13,9 +13,10 @@ from headgate.domain.errors import InvalidRequestError
 from headgate.domain.usage import TokenUsage
 from headgate.wire.format import MalformedAnswerError
 from headgate.wire.json_body import read_any
-from headgate.wire.members import Members, add_extras, to_json
+from headgate.wire.members import Members, to_json
 from headgate.wire.openai_chat_parts import DIALECT, parse_assistant, render_assistant
 from headgate.wire.openai_usage import read_usage
+from headgate.wire.rendering import Rendering
 
 _STOPS: Final = {
     "stop": StopReason.END,
@@ -68,7 +69,7 @@ def parse_usage(value: Raw) -> tuple[TokenUsage | None, Extras]:
     return usage, members.rest()
 
 
-def render_usage(usage: TokenUsage, extras: Extras, dialect: str) -> dict[str, object]:
+def render_usage(usage: TokenUsage, extras: Extras, rendering: Rendering) -> dict[str, object]:
     """Return OpenAI's usage object."""
     given: dict[str, object] = {
         "cached_tokens": usage.cached_input_tokens,
@@ -86,20 +87,8 @@ def render_usage(usage: TokenUsage, extras: Extras, dialect: str) -> dict[str, o
             "audio_tokens": usage.output_audio_tokens,
         },
     }
-    carry_extras(target, extras, dialect)
+    rendering.carry(target, extras)
     return target
-
-
-def carry_extras(target: dict[str, object], extras: Extras, dialect: str) -> None:
-    """Write what the hub does not model: in its place for this dialect, else under ``headgate.<dialect>``."""
-    if not extras:
-        return
-    if dialect == DIALECT:
-        add_extras(target, extras)
-        return
-    foreign: dict[str, object] = {}
-    add_extras(foreign, extras)
-    target["headgate"] = {dialect: foreign}
 
 
 def parse_response(body: bytes) -> ChatResponse:
@@ -154,34 +143,33 @@ def _parse_choice(members: Members, position: int) -> Choice:
 
 
 def render_response(response: ChatResponse, created_s: int = 0) -> bytes:
-    """Write a whole chat answer; ``created_s`` is the time to state where the provider gave none.
-
-    Raises:
-        UnsupportedFeatureError: a part of the answer is of a kind that OpenAI's chat format cannot carry.
-    """
+    """Write a whole chat answer; ``created_s`` is the time to state where the provider gave none."""
+    rendering = Rendering(DIALECT, response.dialect, is_answer=True)
     body: dict[str, object] = {
         "id": response.id,
         "object": "chat.completion",
         "created": created_s if response.created_s is None else response.created_s,
         "model": response.model,
-        "choices": [_render_choice(choice, response.dialect) for choice in response.choices],
+        "choices": [_render_choice(choice, rendering) for choice in response.choices],
     }
     if response.service_tier is not None:
         body["service_tier"] = response.service_tier
     if response.usage is not None:
-        body["usage"] = render_usage(response.usage, response.usage_extras, response.dialect)
-    carry_extras(body, response.extras, response.dialect)
+        body["usage"] = render_usage(response.usage, response.usage_extras, rendering)
+    rendering.carry(body, response.extras)
     return to_json(body)
 
 
-def _render_choice(choice: Choice, dialect: str) -> dict[str, object]:
+def _render_choice(choice: Choice, rendering: Rendering) -> dict[str, object]:
     message: dict[str, object] = {"role": "assistant", "content": None, "refusal": None}
-    render_assistant(message, choice.parts, dialect, f"choices[{choice.index}].message", is_answer=True)
+    render_assistant(message, choice.parts, rendering, f"choices[{choice.index}].message")
     target: dict[str, object] = {
         "index": choice.index,
         "message": message,
         "logprobs": choice.logprobs,
-        "finish_reason": None if choice.stop is None else render_stop(choice.stop, choice.native_stop, dialect),
+        "finish_reason": None
+        if choice.stop is None
+        else render_stop(choice.stop, choice.native_stop, rendering.source),
     }
-    carry_extras(target, choice.extras, dialect)
+    rendering.carry(target, choice.extras)
     return target

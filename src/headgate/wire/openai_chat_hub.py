@@ -5,6 +5,7 @@ fields come back under their common name: ``max_tokens`` as the vendor's word fo
 ``user``, which every OpenAI-compatible vendor knows.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -34,18 +35,19 @@ from headgate.domain.chat import (
     ToolResultPart,
 )
 from headgate.domain.errors import UnsupportedFeatureError
+from headgate.wire.format import Rendered, UpstreamBody
 from headgate.wire.json_body import read_value
 from headgate.wire.members import Members, to_json
 from headgate.wire.openai_chat_parts import (
     DIALECT,
     parse_assistant,
     parse_content,
-    refuse,
     render_assistant,
     render_content,
     render_tool_result,
-    write_extras,
 )
+from headgate.wire.openai_chat_plain import read_plain_message, read_plain_tool
+from headgate.wire.rendering import Rendering
 
 _TEXT: Final = msgspec.json.Decoder(str)
 _TEXTS: Final = msgspec.json.Decoder(list[str])
@@ -58,8 +60,8 @@ _MODES: Final = frozenset(ToolChoiceMode)
 # --- JSON → hub ---------------------------------------------------------------------------------------------------
 
 
-def parse_request(body: bytes) -> ChatRequest:
-    """Read a whole chat request into the hub.
+def parse_request(body: bytes | Mapping[str, Raw]) -> ChatRequest:
+    """Read a whole chat request, or its members, into the hub.
 
     Raises:
         InvalidRequestError: a field has a wrong type; ``param`` names it.
@@ -68,7 +70,10 @@ def parse_request(body: bytes) -> ChatRequest:
     members = Members(body)
     model = members.required_text("model")
     messages = tuple(
-        _parse_message(Members(item, f"messages[{index}]")) for index, item in enumerate(members.array("messages"))
+        [
+            read_plain_message(item) or _parse_message(Members(item, f"messages[{index}]"))
+            for index, item in enumerate(members.array("messages"))
+        ]
     )
     options = members.object("stream_options")
     newer, older = members.integer("max_completion_tokens"), members.integer("max_tokens")
@@ -92,7 +97,12 @@ def parse_request(body: bytes) -> ChatRequest:
         ),
         logprobs=members.boolean("logprobs"),
         top_logprobs=members.integer("top_logprobs"),
-        tools=tuple(_parse_tool(item, f"tools[{index}]") for index, item in enumerate(members.array("tools"))),
+        tools=tuple(
+            [
+                read_plain_tool(item) or _parse_tool(item, f"tools[{index}]")
+                for index, item in enumerate(members.array("tools"))
+            ]
+        ),
         tool_choice=_parse_tool_choice(members),
         parallel_tool_calls=members.boolean("parallel_tool_calls"),
         answer_format=_parse_answer_format(members),
@@ -209,24 +219,27 @@ def _parse_end_user(members: Members) -> str | None:
 # --- hub → JSON ---------------------------------------------------------------------------------------------------
 
 
-def render_request(request: ChatRequest, max_output_field: str = "max_completion_tokens") -> bytes:
-    """Write a chat request; ``max_output_field`` is the vendor's name for the maximum of output tokens.
+def render_request(request: ChatRequest, upstream: UpstreamBody | None = None) -> Rendered:
+    """Write a chat request for a provider; without ``upstream`` as the request itself says.
 
     Raises:
         UnsupportedFeatureError: the request holds what OpenAI's chat format cannot carry; ``param`` names it.
     """
-    body: dict[str, object] = {"model": request.model, "messages": _render_messages(request)}
+    if upstream is None:
+        upstream = UpstreamBody(request.model)
+    rendering = Rendering(DIALECT, request.dialect)
+    body: dict[str, object] = {"model": upstream.model, "messages": _render_messages(request, rendering)}
     if request.stream:
         body["stream"] = True
-    if request.include_usage:
+    if request.include_usage or (upstream.include_usage and request.stream):
         body["stream_options"] = {"include_usage": True}
-    sampling, reasoning = request.sampling, request.reasoning
+    sampling = request.sampling
     if sampling.top_k is not None:
-        raise refuse("a top-k limit", "top_k")
-    if reasoning.budget_tokens is not None:
-        raise refuse("a thinking budget in tokens", "reasoning.budget_tokens")
+        raise rendering.refuse("a top-k limit", "top_k")
+    if request.max_output_tokens == 0:
+        raise rendering.refuse("a maximum of no output tokens", "max_tokens")
     optional: dict[str, object] = {
-        max_output_field: request.max_output_tokens,
+        upstream.max_output_field or "max_completion_tokens": request.max_output_tokens,
         "stop": request.stop or None,
         "n": request.choices,
         "temperature": sampling.temperature,
@@ -237,62 +250,74 @@ def render_request(request: ChatRequest, max_output_field: str = "max_completion
         "logit_bias": sampling.logit_bias,
         "logprobs": request.logprobs,
         "top_logprobs": request.top_logprobs,
-        "tools": [_render_tool(tool, request.dialect, f"tools[{i}]") for i, tool in enumerate(request.tools)] or None,
-        "tool_choice": _render_tool_choice(request),
+        "tools": [_render_tool(tool, rendering, f"tools[{i}]") for i, tool in enumerate(request.tools)] or None,
+        "tool_choice": _render_tool_choice(request.tool_choice, rendering),
         "parallel_tool_calls": request.parallel_tool_calls,
         "response_format": _render_answer_format(request.answer_format),
-        "reasoning_effort": reasoning.effort,
+        "reasoning_effort": _render_effort(request.reasoning, rendering),
         "modalities": request.modalities or None,
         "audio": _render_audio_output(request.audio),
         "service_tier": request.service_tier,
         "user": request.end_user,
         "metadata": request.metadata or None,
     }
+    if request.service_tier is not None and not rendering.is_native:
+        optional["service_tier"] = None  # Another vendor's tiers have other names and other prices.
+        rendering.ignore("service_tier")
     body.update((name, value) for name, value in optional.items() if value is not None)
-    write_extras(body, request.extras, request.dialect, "")
-    return to_json(body)
+    rendering.write_extras(body, request.extras, "")
+    return Rendered(to_json(body), rendering.ignored)
 
 
-def _render_messages(request: ChatRequest) -> list[object]:
+def _render_effort(reasoning: Reasoning, rendering: Rendering) -> str | None:
+    """Return ``reasoning_effort``. How many tokens to think at most is a hint: the maximum of output bounds it too."""
+    if reasoning.budget_tokens is not None:
+        rendering.ignore("reasoning.budget_tokens")
+    if reasoning.mode is not None:
+        rendering.ignore("reasoning.mode")
+    return reasoning.effort
+
+
+def _render_messages(request: ChatRequest, rendering: Rendering) -> list[object]:
     messages: list[object] = []
     for index, message in enumerate(request.messages):
         path = f"messages[{index}]"
         # A result stands in a message of its own here, before what the user adds to it.
         results = [part for part in message.parts if isinstance(part, ToolResultPart)]
         for number, part in enumerate(results):
-            target = render_tool_result(part, request.dialect, f"{path}.parts[{number}]")
+            target = render_tool_result(part, rendering, f"{path}.parts[{number}]")
             if message.role is Role.TOOL:
-                _finish_message(target, message, request.dialect, path)
+                _finish_message(target, message, rendering, path)
             messages.append(target)
         if len(results) < len(message.parts) or not results:
-            messages.append(_render_message(message, request.dialect, path))
+            messages.append(_render_message(message, rendering, path))
     return messages
 
 
-def _render_message(message: Message, dialect: str, path: str) -> dict[str, object]:
+def _render_message(message: Message, rendering: Rendering, path: str) -> dict[str, object]:
     if message.role is Role.TOOL:
-        raise refuse("a tool message without a result, or with more than results", path)
+        raise rendering.refuse("a tool message without a result, or with more than results", path)
     target: dict[str, object] = {"role": message.role.value}
     if message.role is Role.ASSISTANT:
-        render_assistant(target, message.parts, dialect, path)
+        render_assistant(target, message.parts, rendering, path)
     else:
         parts = [part for part in message.parts if not isinstance(part, ToolResultPart)]
-        content = render_content(parts, dialect, f"{path}.content")
+        content = render_content(parts, rendering, f"{path}.content")
         target["content"] = [] if content is None else content
-    _finish_message(target, message, dialect, path)
+    _finish_message(target, message, rendering, path)
     return target
 
 
-def _finish_message(target: dict[str, object], message: Message, dialect: str, path: str) -> None:
+def _finish_message(target: dict[str, object], message: Message, rendering: Rendering, path: str) -> None:
     if message.name is not None:
         target["name"] = message.name
-    write_extras(target, message.extras, dialect, path)
+    rendering.write_extras(target, message.extras, path)
 
 
-def _render_tool(tool: Tool, dialect: str, path: str) -> object:
+def _render_tool(tool: Tool, rendering: Rendering, path: str) -> object:
     if isinstance(tool, OpaqueTool):
-        if dialect != DIALECT:
-            raise refuse(f"the tool `{tool.kind}` of {dialect}", path)
+        if not rendering.is_native:
+            raise rendering.refuse(f"the tool `{tool.kind}` of {rendering.source}", path)
         return tool.raw
     inner: dict[str, object] = {"name": tool.name}
     if tool.description is not None:
@@ -304,18 +329,17 @@ def _render_tool(tool: Tool, dialect: str, path: str) -> object:
     else:
         kind = "function"
         if tool.cache is not None:
-            raise refuse("a cache hint on a tool", f"{path}.cache")
+            rendering.ignore(path, "cache")
         if tool.parameters is not None:
             inner["parameters"] = tool.parameters
         if tool.strict is not None:
             inner["strict"] = tool.strict
     target: dict[str, object] = {"type": kind, kind: inner}
-    write_extras(target, tool.extras, dialect, path)
+    rendering.write_extras(target, tool.extras, path)
     return target
 
 
-def _render_tool_choice(request: ChatRequest) -> object:
-    choice = request.tool_choice
+def _render_tool_choice(choice: ToolChoice | None, rendering: Rendering) -> object:
     if choice is None:
         return None
     if isinstance(choice, AnyToolChoice):
@@ -323,8 +347,8 @@ def _render_tool_choice(request: ChatRequest) -> object:
     if isinstance(choice, NamedToolChoice):
         kind = "custom" if choice.custom else "function"
         return {"type": kind, kind: {"name": choice.name}}
-    if request.dialect != DIALECT:
-        raise refuse("a choice of allowed tools", "tool_choice")
+    if not rendering.is_native:
+        raise rendering.refuse("a choice of allowed tools", "tool_choice")
     return {"type": "allowed_tools", "allowed_tools": {"mode": choice.mode.value, "tools": choice.tools}}
 
 

@@ -4,17 +4,17 @@ Two spellings of one thing come back as one: a lone plain text part as a string,
 ``reasoning_content``. A cache hint is OpenAI's ``prompt_cache_breakpoint``.
 """
 
+import base64
 import re
 from collections.abc import Sequence
 from typing import Final, TypeGuard
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from headgate.domain.chat import (
     AudioPart,
     CacheHint,
-    Extras,
     FileIdSource,
     FilePart,
     ImagePart,
@@ -26,42 +26,35 @@ from headgate.domain.chat import (
     ResultContent,
     Source,
     TextPart,
+    TextSource,
     ThinkingPart,
     ToolCallPart,
     ToolResultPart,
     UrlSource,
 )
-from headgate.domain.errors import UnsupportedFeatureError
 from headgate.wire.json_body import read_value
 from headgate.wire.members import Members, add_extras
+from headgate.wire.rendering import Rendering
 
 DIALECT: Final = "openai_chat"
 
+
+class _Signed(Struct, frozen=True, tag="reasoning.text", tag_field="type", forbid_unknown_fields=True):
+    signature: str
+    text: str | None = None
+
+
+class _Encrypted(Struct, frozen=True, tag="reasoning.encrypted", tag_field="type", forbid_unknown_fields=True):
+    data: str
+
+
+_PROOFS: Final = msgspec.json.Decoder(list[_Signed | _Encrypted])
 _TEXT: Final = msgspec.json.Decoder(str)
 _ITEMS: Final = msgspec.json.Decoder(list[Raw])
 _DATA_URL: Final = re.compile(r"data:([^;,]+);base64,")
 _BREAKPOINT: Final = {"mode": "explicit"}
 _TOOL_CALL: Final = "tool_calls."  # In front of an opaque part's kind: it stood among the tool calls.
 _AUDIO_FORMATS: Final = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
-
-
-def refuse(what: str, param: str) -> UnsupportedFeatureError:
-    """Return the error for something that OpenAI's chat format cannot carry."""
-    return UnsupportedFeatureError(f"OpenAI's chat format cannot carry {what} (`{param}`)", param=param)
-
-
-def write_extras(target: dict[str, object], extras: Extras, dialect: str, path: str) -> None:
-    """Write back what the hub does not model, where it came from this dialect.
-
-    Raises:
-        UnsupportedFeatureError: it came from another one.
-    """
-    if not extras:
-        return
-    if dialect != DIALECT:
-        name = next(iter(extras)).replace("/", ".")
-        raise refuse(f"a field of {dialect}", f"{path}.{name}" if path else name)
-    add_extras(target, extras)
 
 
 # --- JSON → hub ---------------------------------------------------------------------------------------------------
@@ -127,8 +120,7 @@ def parse_assistant(members: Members) -> list[Part]:
         thought = other
     elif other is not None and other != thought:
         members.put_back("reasoning", Raw(msgspec.json.encode(other)))
-    if thought is not None:
-        parts.append(ThinkingPart(thought))
+    parts += _take_thinking(members, thought)
     parts += parse_content(members.take("content"), members.at("content"))
     refusal = members.text("refusal")
     if refusal is not None:
@@ -139,6 +131,42 @@ def parse_assistant(members: Members) -> list[Part]:
     for index, item in enumerate(members.array("tool_calls")):
         parts.append(_parse_tool_call(item, f"{members.at('tool_calls')}[{index}]"))
     return parts
+
+
+def _take_thinking(members: Members, thought: str | None) -> list[Part]:
+    """Return the thinking of a message: with its proofs, where they are the ones that `render_proof` wrote.
+
+    A caller who sends our answer back thus gives a provider its own thinking, which Anthropic demands between a tool's
+    call and its result. ``reasoning_content`` holds the same text for those who know no proofs.
+    """
+    plain: list[Part] = [] if thought is None else [ThinkingPart(thought)]
+    value = members.take("reasoning_details")
+    if value is None:
+        return plain
+    proven = _read_proofs(value, thought)
+    if proven is None:
+        members.put_back("reasoning_details", value)
+        return plain
+    return proven
+
+
+def _read_proofs(value: Raw, thought: str | None) -> list[Part] | None:
+    parts: list[Part] = []
+    texts: list[str] = []
+    try:
+        proofs = _PROOFS.decode(value)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    for proof in proofs:
+        if isinstance(proof, _Encrypted):
+            parts.append(RedactedThinkingPart(proof.data))
+            continue
+        if proof.text is None and sum(isinstance(each, _Signed) for each in proofs) > 1:
+            return None  # Nobody knows which part of the text this signature is for.
+        text = (thought or "") if proof.text is None else proof.text
+        texts.append(text)
+        parts.append(ThinkingPart(text, proof.signature))
+    return parts if "".join(texts) == (thought or "") else None
 
 
 def _take_reasoning(members: Members) -> str | None:
@@ -176,53 +204,55 @@ def _parse_tool_call(raw: Raw, path: str) -> ToolCallPart | OpaquePart:
 # --- hub → JSON ---------------------------------------------------------------------------------------------------
 
 
-def render_content(parts: Sequence[Part], dialect: str, path: str) -> object:
+def render_content(parts: Sequence[Part], rendering: Rendering, path: str) -> object:
     """Return the ``content`` member: a string for a lone plain text, else an array; ``None`` for nothing."""
     if not parts:
         return None
     first = parts[0]
     if len(parts) == 1 and isinstance(first, TextPart) and first.cache is None and not first.extras:
         return first.text
-    return [_render_part(part, dialect, f"{path}[{index}]") for index, part in enumerate(parts)]
+    return [_render_part(part, rendering, f"{path}[{index}]") for index, part in enumerate(parts)]
 
 
-def _render_part(part: Part, dialect: str, path: str) -> object:
+def _render_part(part: Part, rendering: Rendering, path: str) -> object:
     if isinstance(part, OpaquePart):
-        if dialect != DIALECT:
-            raise refuse(f"a `{part.kind}` part of {dialect}", path)
+        if not rendering.is_native:
+            raise rendering.refuse(f"a `{part.kind}` part of {rendering.source}", path)
         return part.raw
     if isinstance(part, TextPart):
         target: dict[str, object] = {"type": "text", "text": part.text}
     elif isinstance(part, RefusalPart):
         target = {"type": "refusal", "refusal": part.text}
     elif isinstance(part, ImagePart):
-        image: dict[str, object] = {"url": _render_url(part.source, f"{path}.image_url.url")}
+        image: dict[str, object] = {"url": _render_url(part.source, rendering, f"{path}.image_url.url")}
         if part.detail is not None:
             image["detail"] = part.detail
         target = {"type": "image_url", "image_url": image}
     elif isinstance(part, AudioPart):
-        target = {"type": "input_audio", "input_audio": _render_sound(part, f"{path}.input_audio")}
+        target = {"type": "input_audio", "input_audio": _render_sound(part, rendering, f"{path}.input_audio")}
     elif isinstance(part, FilePart):
-        target = {"type": "file", "file": _render_file(part, f"{path}.file")}
+        target = {"type": "file", "file": _render_file(part, rendering, f"{path}.file")}
     else:
-        raise refuse(f"a {type(part).__name__} in this place", path)
+        raise rendering.refuse(f"a {type(part).__name__} in this place", path)
     if not isinstance(part, RefusalPart) and part.cache is not None:
-        _render_cache(target, part.cache, path)
-    write_extras(target, part.extras, dialect, path)
+        target["prompt_cache_breakpoint"] = _BREAKPOINT
+        if part.cache.ttl_s is not None:
+            rendering.ignore(path, "cache.ttl_s")
+    rendering.write_extras(target, part.extras, path)
     return target
 
 
-def _render_url(source: Source, path: str) -> str:
+def _render_url(source: Source, rendering: Rendering, path: str) -> str:
     if isinstance(source, UrlSource):
         return source.url
     if isinstance(source, InlineData) and source.media_type is not None:
         return f"data:{source.media_type};base64,{source.data}"
-    raise refuse("an image by file id, or without its media type", path)
+    raise rendering.refuse("an image by file id, or without its media type", path)
 
 
-def _render_sound(part: AudioPart, path: str) -> dict[str, object]:
+def _render_sound(part: AudioPart, rendering: Rendering, path: str) -> dict[str, object]:
     if not isinstance(part.source, InlineData) or part.audio_id is not None or part.transcript is not None:
-        raise refuse("sound by URL, file id or transcript", path)
+        raise rendering.refuse("sound by URL, file id or transcript", path)
     sound: dict[str, object] = {"data": part.source.data}
     form = part.format or _AUDIO_FORMATS.get(part.source.media_type or "")
     if form is not None:
@@ -230,62 +260,95 @@ def _render_sound(part: AudioPart, path: str) -> dict[str, object]:
     return sound
 
 
-def _render_file(part: FilePart, path: str) -> dict[str, object]:
+def _render_file(part: FilePart, rendering: Rendering, path: str) -> dict[str, object]:
     file: dict[str, object] = {}
-    if isinstance(part.source, InlineData):
-        kind = part.source.media_type
-        file["file_data"] = part.source.data if kind is None else f"data:{kind};base64,{part.source.data}"
-    elif isinstance(part.source, FileIdSource):
-        file["file_id"] = part.source.file_id
+    source = part.source
+    if isinstance(source, TextSource):
+        source = InlineData(base64.b64encode(source.text.encode()).decode(), "text/plain")
+    if isinstance(source, InlineData):
+        kind = source.media_type
+        file["file_data"] = source.data if kind is None else f"data:{kind};base64,{source.data}"
+    elif isinstance(source, FileIdSource) and (rendering.is_native or rendering.is_answer):
+        file["file_id"] = source.file_id
     else:
-        raise refuse("a file by URL", path)
+        raise rendering.refuse("a file by URL, or by the id that another provider gave it", path)
     if part.filename is not None:
         file["filename"] = part.filename
     return file
 
 
-def _render_cache(target: dict[str, object], cache: CacheHint, path: str) -> None:
-    if cache.ttl_s is not None:
-        raise refuse("a time to live on a cache hint", f"{path}.cache.ttl_s")
-    target["prompt_cache_breakpoint"] = _BREAKPOINT
-
-
-def render_assistant(
-    target: dict[str, object], parts: tuple[Part, ...], dialect: str, path: str, *, is_answer: bool = False
-) -> None:
+def render_assistant(target: dict[str, object], parts: tuple[Part, ...], rendering: Rendering, path: str) -> None:
     """Write an assistant's parts into its message; ``content`` is always written, null where there is none.
 
     An answer to a caller carries what proves a provider's thinking in ``reasoning_details``, the word that OpenRouter
-    coined; no provider of this format takes it of another vendor, so in a request it is refused.
+    coined, and takes it back in a request. No provider of this format takes it of another vendor: a request of another
+    dialect leaves it out, as a hint, for the thinking itself is there as text.
     """
+    if rendering.is_answer and not rendering.is_native:
+        parts = _carry_apart(target, parts, rendering)
     content: list[Part] = []
     target["content"] = None
     refusals = sum(isinstance(part, RefusalPart) for part in parts)
     for index, part in enumerate(parts):
         at = f"{path}.parts[{index}]"
         if isinstance(part, ThinkingPart):
-            _render_thinking(target, part, dialect, at)
+            _render_thinking(target, part, rendering, at)
         elif isinstance(part, RefusalPart) and refusals == 1 and not part.extras:
             target["refusal"] = part.text
         elif isinstance(part, AudioPart):
-            _render_spoken(target, part, dialect, at)
+            _render_spoken(target, part, rendering, at)
         elif isinstance(part, ToolResultPart):
-            raise refuse("a tool result in an assistant's message", at)
+            raise rendering.refuse("a tool result in an assistant's message", at)
         elif not isinstance(part, RedactedThinkingPart) and not _is_call(part):
             content.append(part)
-    target["content"] = render_content(content, dialect, f"{path}.content")
+    target["content"] = render_content(content, rendering, f"{path}.content")
     calls = [
-        _render_part(part, dialect, path) if isinstance(part, OpaquePart) else _render_tool_call(part, dialect, path)
+        _render_part(part, rendering, path)
+        if isinstance(part, OpaquePart)
+        else _render_tool_call(part, rendering, path)
         for part in parts
         if _is_call(part)
     ]
     if calls:
         target["tool_calls"] = calls
     proofs = [proof for part in parts if (proof := _render_proof(part)) is not None]
-    if proofs:
-        if not is_answer:
-            raise refuse("signed or redacted thinking", f"{path}.parts")
+    if proofs and (rendering.is_answer or rendering.is_native):
         target["reasoning_details"] = proofs
+        return
+    for proof in proofs:
+        rendering.ignore(path, "signature" if "signature" in proof else "redacted_thinking")
+
+
+def _carry_apart(target: dict[str, object], parts: tuple[Part, ...], rendering: Rendering) -> tuple[Part, ...]:
+    """Make an answer of another dialect one that OpenAI's clients can read: its texts joined to one string.
+
+    What they cannot read travels apart: parts of kinds that are not OpenAI's, and what stood beside a text.
+    """
+    kept: list[Part] = []
+    texts: list[str] = []
+    apart: list[object] = []
+    for index, part in enumerate(parts):
+        if isinstance(part, OpaquePart):
+            apart.append(part.raw)
+            continue
+        if isinstance(part, TextPart):
+            texts.append(part.text)
+        elif isinstance(part, ImagePart | FilePart | ToolResultPart):
+            apart.append(part)
+            continue
+        elif not isinstance(part, TextPart):
+            kept.append(part)
+        if isinstance(part, TextPart | ThinkingPart) and (extras := rendering.telling(part.extras)):
+            beside: dict[str, object] = {"index": index}
+            add_extras(beside, extras)
+            apart.append(beside)
+            if isinstance(part, ThinkingPart):
+                kept[-1] = ThinkingPart(part.text, part.signature)
+    if texts:
+        kept.append(TextPart("".join(texts)))
+    if apart:
+        rendering.carry_members(target, {"content": apart})
+    return tuple(kept)
 
 
 def _is_call(part: Part) -> TypeGuard[ToolCallPart | OpaquePart]:
@@ -293,8 +356,8 @@ def _is_call(part: Part) -> TypeGuard[ToolCallPart | OpaquePart]:
 
 
 def _render_proof(part: Part) -> dict[str, object] | None:
-    if isinstance(part, ThinkingPart) and part.signature is not None:
-        return render_signature(part.signature)
+    if isinstance(part, ThinkingPart) and part.signature:
+        return {**render_signature(part.signature), "text": part.text}
     return render_redacted(part.data) if isinstance(part, RedactedThinkingPart) else None
 
 
@@ -308,49 +371,52 @@ def render_redacted(data: str) -> dict[str, object]:
     return {"type": "reasoning.encrypted", "data": data}
 
 
-def _render_thinking(target: dict[str, object], part: ThinkingPart, dialect: str, path: str) -> None:
-    if part.extras:
-        raise refuse(f"a field of a thinking part of {dialect}", path)
+def _render_thinking(target: dict[str, object], part: ThinkingPart, rendering: Rendering, path: str) -> None:
     before = target.get("reasoning_content", "")
     target["reasoning_content"] = f"{before}{part.text}"
+    if part.extras:
+        raise rendering.refuse(f"a field of a thinking part of {rendering.source}", path)
 
 
-def _render_tool_call(part: ToolCallPart, dialect: str, path: str) -> dict[str, object]:
+def _render_tool_call(part: ToolCallPart, rendering: Rendering, path: str) -> dict[str, object]:
     if part.cache is not None:
-        raise refuse("a cache hint on a tool call", f"{path}.cache")
+        rendering.ignore(path, "cache")
     kind, argument = ("custom", "input") if part.custom else ("function", "arguments")
     call: dict[str, object] = {"id": part.call_id, "type": kind, kind: {"name": part.name, argument: part.arguments}}
-    write_extras(call, part.extras, dialect, path)
+    rendering.write_extras(call, part.extras, path)
     return call
 
 
-def _render_spoken(target: dict[str, object], part: AudioPart, dialect: str, path: str) -> None:
+def _render_spoken(target: dict[str, object], part: AudioPart, rendering: Rendering, path: str) -> None:
     if "audio" in target:
-        raise refuse("more than one spoken answer in a message", path)
+        raise rendering.refuse("more than one spoken answer in a message", path)
     audio: dict[str, object] = {}
     if part.audio_id is not None:
         audio["id"] = part.audio_id
     if isinstance(part.source, InlineData):
         audio["data"] = part.source.data
     elif part.source is not None:
-        raise refuse("a spoken answer by URL or file id", path)
+        raise rendering.refuse("a spoken answer by URL or file id", path)
     if part.transcript is not None:
         audio["transcript"] = part.transcript
     if part.expires_at_s is not None:
         audio["expires_at"] = part.expires_at_s
-    write_extras(audio, part.extras, dialect, path)
+    rendering.write_extras(audio, part.extras, path)
     target["audio"] = audio
 
 
-def render_tool_result(part: ToolResultPart, dialect: str, path: str) -> dict[str, object]:
-    """Return the tool message for one result."""
+def render_tool_result(part: ToolResultPart, rendering: Rendering, path: str) -> dict[str, object]:
+    """Return the tool message for one result.
+
+    That it is an error is a hint: its content says how the tool failed. So is where to cache it.
+    """
     if part.is_error:
-        raise refuse("a tool result that is marked as an error", f"{path}.is_error")
+        rendering.ignore(path, "is_error")
     if part.cache is not None:
-        raise refuse("a cache hint on a tool result", f"{path}.cache")
-    if dialect != DIALECT and any(not isinstance(item, TextPart) for item in part.content):
-        raise refuse("anything but text in a tool result", f"{path}.content")
-    content = render_content(part.content, dialect, f"{path}.content")
+        rendering.ignore(path, "cache")
+    if not rendering.is_native and any(not isinstance(item, TextPart) for item in part.content):
+        raise rendering.refuse("anything but text in a tool result", f"{path}.content")
+    content = render_content(part.content, rendering, f"{path}.content")
     message: dict[str, object] = {"role": "tool", "tool_call_id": part.call_id, "content": content or ""}
-    write_extras(message, part.extras, dialect, path)
+    rendering.write_extras(message, part.extras, path)
     return message

@@ -4,13 +4,17 @@ OpenAI's chunks do not say where a part begins or ends; the decoder numbers the 
 thinking and refusals when another kind begins. Tool calls may interleave, so they end with their choice.
 """
 
-from msgspec import Raw
+from typing import Final
+
+import msgspec
+from msgspec import Raw, Struct
 
 from headgate.domain.chat import (
     AudioDelta,
     Extras,
     ExtrasDelta,
     LogprobsDelta,
+    OpaqueEvent,
     PartEnd,
     RedactedThinking,
     RefusalDelta,
@@ -30,11 +34,55 @@ from headgate.domain.errors import InvalidRequestError
 from headgate.wire.format import MalformedAnswerError
 from headgate.wire.json_body import read_any
 from headgate.wire.members import Members, to_json
-from headgate.wire.openai_chat_answer import carry_extras, parse_stop, parse_usage, render_stop, render_usage
+from headgate.wire.openai_chat_answer import parse_stop, parse_usage, render_stop, render_usage
 from headgate.wire.openai_chat_meter import DONE, DONE_EVENT
 from headgate.wire.openai_chat_parts import DIALECT, render_redacted, render_signature
 from headgate.wire.openai_errors import read_fault
-from headgate.wire.sse import MAX_EVENT_BYTES, SseDecoder, SseEvent
+from headgate.wire.rendering import Rendering
+from headgate.wire.sse import MAX_EVENT_BYTES, SseDecoder, SseEvent, one_line
+
+
+class _PlainFunction(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    arguments: str
+
+
+class _PlainCall(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    index: int
+    function: _PlainFunction
+
+
+class _PlainDelta(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    content: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[_PlainCall] | None = None
+    role: str | None = None
+    refusal: None = None
+
+
+class _PlainChoice(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    delta: _PlainDelta
+    index: int = 0
+    logprobs: None = None
+    finish_reason: None = None
+
+
+class _PlainChunk(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """A chunk that holds more of one thing and nothing unknown, as nearly all of a stream's are."""
+
+    choices: list[_PlainChoice]
+    id: str | None = None
+    object: str | None = None
+    created: int | None = None
+    model: str | None = None
+    service_tier: str | None = None
+    system_fingerprint: str | None = None
+    usage: None = None
+    obfuscation: str | None = None
+
+
+_PLAIN_CHUNK: Final = msgspec.json.Decoder(_PlainChunk)
+_ENCODE: Final = msgspec.json.Encoder().encode
+_TEXT_END: Final = b'},"logprobs":null,"finish_reason":null}]}\n\n'
 
 
 class _Call:
@@ -63,13 +111,14 @@ class _Parts:
 class StreamDecoder:
     """Decodes one stream. Feed it; at the end call `close`."""
 
-    __slots__ = ("_choices", "_extras", "_is_over", "_is_started", "_sse", "_tier")
+    __slots__ = ("_choices", "_extras", "_fingerprint", "_is_over", "_is_started", "_sse", "_tier")
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         """Start a stream."""
         self._sse = SseDecoder(max_event_bytes)
         self._choices: dict[int, _Parts] = {}
         self._extras: Extras = {}
+        self._fingerprint: object = None
         self._tier: str | None = None
         self._is_started = False
         self._is_over = False
@@ -107,6 +156,8 @@ class StreamDecoder:
             if not event.is_sse:
                 raise MalformedAnswerError("the provider's answer is not a stream of events")
             return
+        if self._is_started and self._decode_plain(event.data, into):
+            return
         data = event.data.strip()
         if data == DONE:
             self._is_over = True
@@ -117,18 +168,51 @@ class StreamDecoder:
             except InvalidRequestError as error:
                 raise MalformedAnswerError(f"the provider sent an unreadable event: {error.message}") from error
 
+    def _decode_plain(self, data: bytes, into: list[StreamEvent]) -> bool:
+        """Decode a chunk that only goes on with what has begun; False leaves it to the careful way."""
+        try:
+            chunk = _PLAIN_CHUNK.decode(data)
+        except (msgspec.DecodeError, RecursionError):
+            return False
+        tier, print_ = chunk.service_tier, chunk.system_fingerprint
+        if (
+            len(chunk.choices) != 1
+            or (tier is not None and tier != self._tier)
+            or (print_ is not None and print_ != self._fingerprint)
+        ):
+            return False
+        choice = chunk.choices[0]
+        index, delta = choice.index, choice.delta
+        parts = self._choices.get(index)
+        if parts is None:
+            return False
+        text, thought, calls = delta.content, delta.reasoning_content, delta.tool_calls
+        if calls is not None:
+            call = parts.calls.get(calls[0].index) if len(calls) == 1 and not text and not thought else None
+            if call is None or not calls[0].function.arguments:
+                return False
+            into.append(ToolCallDelta(index, call.part, calls[0].function.arguments))
+            return True
+        if thought:
+            into.append(ThinkingDelta(index, _open(index, parts, "thinking", into), thought))
+        if text:
+            into.append(TextDelta(index, _open(index, parts, "text", into), text))
+        return True
+
     def _decode_chunk(self, members: Members, event: bytes, into: list[StreamEvent]) -> None:
         error = members.take("error")
         if error is not None or event == b"error":
             self._fail(error, members, into)
             return
         members.take("object")
+        members.take("obfuscation")  # Random padding against who reads the sizes of packets; it says nothing.
         choices, reported = members.array("choices"), members.take("usage")
         start_id, model, created = members.text("id"), members.text("model"), members.integer("created")
         tier, extras = members.text("service_tier"), members.rest()
         if not self._is_started:
             self._is_started = True
             self._tier, self._extras = tier, extras
+            self._note_fingerprint()
             into.append(StreamStart(DIALECT, start_id or "", model or "", created, tier, extras))
         else:
             self._decode_extras(tier, extras, into)
@@ -161,7 +245,12 @@ class StreamDecoder:
             changed["service_tier"] = Raw(to_json(tier))
         if changed:
             self._extras = {**self._extras, **changed}
+            self._note_fingerprint()
             into.append(ExtrasDelta(None, changed))
+
+    def _note_fingerprint(self) -> None:
+        raw = self._extras.get("system_fingerprint")
+        self._fingerprint = None if raw is None else read_any(raw)
 
     def _decode_choice(self, members: Members, into: list[StreamEvent]) -> None:
         error = members.take("error")
@@ -269,30 +358,49 @@ def _decode_call(index: int, parts: _Parts, members: Members, into: list[StreamE
 class StreamEncoder:
     """Encodes hub events as one OpenAI stream. One per stream; the first event is a `StreamStart`."""
 
-    __slots__ = ("_calls", "_created_s", "_dialect", "_head", "_pending", "_spoken")
+    __slots__ = (
+        "_calls",
+        "_created_s",
+        "_head",
+        "_include_usage",
+        "_pending",
+        "_rendering",
+        "_spoken",
+        "_text_start",
+        "_usage",
+    )
 
-    def __init__(self, created_s: int = 0) -> None:
-        """Start a stream; ``created_s`` is the time to state where the provider gave none."""
+    def __init__(self, created_s: int = 0, include_usage: bool = True) -> None:
+        """Start a stream; ``created_s`` is the time to state where the provider gave none.
+
+        ``include_usage`` says whether the caller asked for the usage event.
+        """
         self._created_s = created_s
-        self._dialect = DIALECT
+        self._include_usage = include_usage
+        self._rendering = Rendering(DIALECT, DIALECT, is_answer=True)
         self._head: dict[str, object] = {}
+        self._text_start = b""
         self._pending: Extras = {}
+        self._usage: UsageReport | None = None
         self._spoken: set[int] = set()
         self._calls: dict[tuple[int, int], tuple[int, bool]] = {}
 
     def encode(self, event: StreamEvent) -> bytes:
         """Return the bytes for one event; empty where OpenAI's format says it by other means."""
+        if type(event) is TextDelta and event.choice == 0 and not self._pending and 0 in self._spoken:
+            return self._text_start + _ENCODE(event.text) + _TEXT_END
+        if isinstance(event, PartEnd):
+            return b""
         if isinstance(event, StreamStart):
             self._start(event)
             return b""
         if isinstance(event, StreamEnd):
-            return self._flush() + DONE_EVENT
+            return self._end()
         if isinstance(event, StreamFault):
             error = {"message": event.message, "type": event.kind, "param": event.param, "code": event.code}
             return b"data: " + to_json({"error": error}) + b"\n\n"
         if isinstance(event, UsageReport):
-            return self._chunk([], {"usage": render_usage(event.usage, event.extras, self._dialect)})
-        if isinstance(event, PartEnd):
+            self._usage = event  # The last one counts, and its place is behind the last choice.
             return b""
         if isinstance(event, ExtrasDelta) and event.choice is None:
             self._pending = {**self._pending, **event.extras}
@@ -300,7 +408,7 @@ class StreamEncoder:
         return self._choice(event)
 
     def _start(self, event: StreamStart) -> None:
-        self._dialect = event.dialect
+        self._rendering = Rendering(DIALECT, event.dialect, is_answer=True)
         self._pending = event.extras
         self._head = {
             "id": event.id,
@@ -310,17 +418,21 @@ class StreamEncoder:
         }
         if event.service_tier is not None:
             self._head["service_tier"] = event.service_tier
+        self._text_start = b"data: " + to_json(self._head)[:-1] + b',"choices":[{"index":0,"delta":{"content":'
 
-    def _flush(self) -> bytes:
-        """Return a chunk for members that no later chunk could take along."""
-        return self._chunk([], {}) if self._pending else b""
+    def _end(self) -> bytes:
+        """Return the usage event, a chunk for members that no chunk has taken along, and the end marker."""
+        more: dict[str, object] = {}
+        if self._usage is not None and self._include_usage:
+            more["usage"] = render_usage(self._usage.usage, self._usage.extras, self._rendering)
+        return (self._chunk([], more) if more or self._pending else b"") + DONE_EVENT
 
     def _chunk(self, choices: list[object], more: dict[str, object]) -> bytes:
         chunk = {**self._head, "choices": choices, **more}
         if self._pending:
-            carry_extras(chunk, self._pending, self._dialect)
+            self._rendering.carry(chunk, self._pending)
             self._pending = {}
-        return b"data: " + to_json(chunk) + b"\n\n"
+        return b"data: " + one_line(to_json(chunk)) + b"\n\n"
 
     def _choice(self, event: StreamEvent) -> bytes:
         assert not isinstance(event, StreamStart | StreamEnd | StreamFault | UsageReport | PartEnd)
@@ -331,11 +443,13 @@ class StreamEncoder:
             delta = {"role": "assistant", **delta}
         choice: dict[str, object] = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
         if isinstance(event, Stop):
-            choice["finish_reason"] = render_stop(event.reason, event.native_stop, self._dialect)
+            choice["finish_reason"] = render_stop(event.reason, event.native_stop, self._rendering.source)
         elif isinstance(event, LogprobsDelta):
             choice["logprobs"] = event.logprobs
         elif isinstance(event, ExtrasDelta):
-            carry_extras(choice, event.extras, self._dialect)
+            self._rendering.carry(choice, event.extras)
+        elif isinstance(event, OpaqueEvent):
+            self._rendering.carry_members(choice, {event.kind: event.raw})
         return self._chunk([choice], {})
 
     def _delta(self, event: StreamEvent) -> dict[str, object]:
@@ -375,5 +489,5 @@ class StreamEncoder:
             target = {"index": place, **({"custom": {"input": event.arguments}} if custom else {})}
             if not custom:
                 target["function"] = {"arguments": event.arguments}
-        carry_extras(target, event.extras, self._dialect)
+        self._rendering.carry(target, event.extras)
         return target

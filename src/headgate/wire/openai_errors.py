@@ -54,9 +54,9 @@ def error_type(status: int) -> str:
 
 def render_error(error: HeadgateError, request_id: str) -> bytes:
     """Return the error body for the caller."""
-    detail = _HeadgateDetail(error.code, _clean(error.reason), error.doc_url, request_id)
-    message = _clean(error.message) or error.code
-    return _ENCODE(_ErrorBody(_ErrorDetail(message, error_type(error.status), _clean(error.param), error.code, detail)))
+    detail = _HeadgateDetail(error.code, clean(error.reason), error.doc_url, request_id)
+    message = clean(error.message) or error.code
+    return _ENCODE(_ErrorBody(_ErrorDetail(message, error_type(error.status), clean(error.param), error.code, detail)))
 
 
 def render_stream_error(error: HeadgateError, request_id: str) -> bytes:
@@ -67,7 +67,7 @@ def render_stream_error(error: HeadgateError, request_id: str) -> bytes:
     return b"data: " + render_error(error, request_id) + b"\n\n"
 
 
-def _clean(text: str | None) -> str | None:
+def clean(text: str | None) -> str | None:
     """Make text encodable: a message may quote a header that held half a surrogate pair."""
     return None if text is None else text.encode("utf-8", "replace").decode()
 

@@ -4,9 +4,10 @@ Framing is that of the WHATWG HTML standard §9.2.6: lines end in LF, CRLF or CR
 order mark may lead, ``:`` starts a comment. Unlike a browser's, this decoder also hands out events without data
 (comments, pings), because a relay must pass on every byte it does not hide.
 
-Strategy: nearly every read from a provider is exactly one ``data: …\n\n``, so `SseDecoder.feed` tests for that first
-(a few C calls, no copy), then for streams of LF alone, which are split in one call. All else goes through one buffer,
-and the search for the end of an event never looks at a byte more than a few times, however small the pieces are.
+Strategy: nearly every read from a provider is exactly one ``data: …\n\n``, or Anthropic's ``event: …\ndata: …\n\n``, so
+`SseDecoder.feed` tests for these first (a few C calls, no copy), then for streams of LF alone, which are split in one
+call. All else goes through one buffer, and the search for the end of an event never looks at a byte more than a few
+times, however small the pieces are.
 """
 
 import re
@@ -24,6 +25,8 @@ _BOM: Final = b"\xef\xbb\xbf"
 _FIELDS: Final = frozenset({b"data", b"event", b"id", b"retry", b""})
 # An end is at most four bytes; with up to three of them already seen, the search resumes that far back.
 _OVERLAP: Final = 3
+_BLANK_LINE: Final = len(b"\n\n")
+_NAMED_ENDS: Final = b"event: x\ndata: x\n\n".count(b"\n")
 
 
 class SseEvent(Struct, frozen=True, gc=False):
@@ -82,6 +85,19 @@ class SseDecoder:
             start = self._offset
             self._offset = start + size
             return [SseEvent(data, start, data[6:-2])]
+        if (
+            not self._buffer
+            and data.startswith(b"event: ")
+            and data.endswith(b"\n\n")
+            and data.count(b"\n") == _NAMED_ENDS
+            and data.find(b"\r") < 0
+            and size <= self._max_event_bytes
+        ):
+            name, _, rest = data.partition(b"\ndata: ")
+            if len(rest) > _BLANK_LINE:
+                start = self._offset
+                self._offset = start + size
+                return [SseEvent(data, start, rest[:-_BLANK_LINE], name[7:])]
         return self._feed_any(data)
 
     def _feed_any(self, data: bytes) -> list[SseEvent]:
@@ -111,6 +127,10 @@ class SseDecoder:
         self._offset = start + len(raw)
         if block.startswith(b"data: ") and b"\n" not in block:
             return SseEvent(raw, start, block[6:])
+        if block.startswith(b"event: "):  # Anthropic's two lines
+            head, _, data = block.partition(b"\ndata: ")
+            if data and b"\n" not in data and b"\n" not in head:
+                return SseEvent(raw, start, data, head[7:])
         return parse_event(raw, start)
 
     def _feed_mixed(self, data: bytes) -> list[SseEvent]:
@@ -133,6 +153,11 @@ class SseDecoder:
     def _refuse_long(self, size: int) -> None:
         if size > self._max_event_bytes:
             raise MalformedAnswerError(f"an event of the stream exceeds {self._max_event_bytes} bytes")
+
+
+def one_line(data: bytes) -> bytes:
+    """Return JSON as one line: between its tokens a line end is a blank, inside an event's data it is an end."""
+    return data if b"\n" not in data and b"\r" not in data else data.replace(b"\n", b" ").replace(b"\r", b" ")
 
 
 def parse_event(raw: bytes, start: int = 0) -> SseEvent:
