@@ -222,12 +222,41 @@ async def test_what_a_known_key_is_refused_at_the_door_is_recorded(
 
 
 @pytest.mark.parametrize(
-    ("path", "kind"), [("/v1/messages", "not_found_error"), ("/v1beta/models/x:generateContent", None)]
+    ("path", "kind"), [("/v1/messages/batches", "not_found_error"), ("/v1beta/models/x:generateContent", None)]
 )
 async def test_a_route_to_come_answers_404_in_its_own_dialect(client: Client, path: str, kind: str | None) -> None:
-    status, _, answer = await client.call("POST", path, ASK)
+    status, headers, answer = await client.call("POST", path, ASK)
     assert status == 404
     assert answer["error"].get("type") == kind
+    assert ("request-id" in headers) == (kind is not None)
+
+
+async def test_anthropics_callers_are_answered_in_anthropics_format(client: Client) -> None:
+    ask = ASK | {"max_tokens": 20}
+    status, headers, answer = await client.call("POST", "/v1/messages", ask, x_api_key=client.local.key)
+    assert (status, answer["type"], answer["content"]) == (200, "message", [{"type": "text", "text": "hello"}])
+    assert headers["request-id"] == headers["x-request-id"]
+    status, headers, answer = await client.call("POST", "/v1/messages", ASK)
+    assert (status, answer["error"]["type"]) == (400, "invalid_request_error")
+    assert answer["error"]["headgate"]["param"] == "max_tokens"
+    assert headers["request-id"] == answer["request_id"]
+
+
+async def test_tokens_are_counted_here_where_the_provider_does_not_count(client: Client) -> None:
+    words = {"model": "sandbox/echo", "messages": [{"role": "user", "content": "one two three"}]}
+    status, _, answer = await client.call("POST", "/v1/messages/count_tokens", words)
+    # An estimate: models whose tokenizer is not known get a margin.
+    assert status == 200
+    assert 3 <= answer["input_tokens"] <= 6
+
+
+async def test_models_come_in_the_shape_of_who_asks(client: Client) -> None:
+    _, _, theirs = await client.call("GET", "/v1/models", anthropic_version="2023-06-01")
+    assert (theirs["has_more"], theirs["first_id"]) == (False, None)
+    _, _, one = await client.call("GET", "/v1/models/sandbox%2Fecho", anthropic_version="2023-06-01")
+    assert (one["type"], one["id"], one["display_name"]) == ("model", "sandbox/echo", "sandbox/echo")
+    _, _, ours = await client.call("GET", "/v1/models/sandbox%2Fecho")
+    assert (ours["object"], ours["owned_by"]) == ("model", "sandbox")
 
 
 async def test_a_chunked_body_beyond_the_bound_is_413(client: Client) -> None:

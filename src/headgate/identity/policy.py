@@ -66,6 +66,8 @@ ROUTES: Final[tuple[Row, ...]] = (
     Row("POST", "/embeddings", P.INFER, Plane.DATA),
     Row("POST", "/openai/deployments/{model}/chat/completions", P.INFER, Plane.DATA),
     Row("POST", "/openai/deployments/{model}/embeddings", P.INFER, Plane.DATA),
+    Row("POST", "/v1/messages", P.INFER, Plane.DATA),
+    Row("POST", "/v1/messages/count_tokens", P.INFER, Plane.DATA),
     Row("GET", "/v1/models", P.INFER, Plane.DATA),
     Row("GET", "/models", P.INFER, Plane.DATA),
     Row("GET", "/v1/models/{id}", P.INFER, Plane.DATA),

@@ -15,7 +15,7 @@ from msgspec import Struct
 from headgate.domain.errors import DeadlineExceededError, HeadgateError
 from headgate.domain.money import format_usd
 from headgate.domain.record import Attempt
-from headgate.pipeline.call import Gateway
+from headgate.pipeline.call import Call, Gateway
 from headgate.pipeline.faults import error_in_stream, error_of_failure, error_of_malformed, error_of_status
 from headgate.pipeline.inline import start
 from headgate.pipeline.reply import HeaderList, Reply
@@ -24,13 +24,22 @@ from headgate.pipeline.trace import Settled, Trace, in_ms
 from headgate.providers.provider import Provider
 from headgate.routing.table import Deployment
 from headgate.upstream.transport import (
+    Headers,
     Timeouts,
     TotalTimeoutError,
     UpstreamAnswer,
     UpstreamFailure,
     UpstreamRequest,
 )
-from headgate.wire.format import Envelope, FaultyAnswerError, MalformedAnswerError, StreamMeter, UpstreamFault
+from headgate.wire.format import (
+    Envelope,
+    FaultyAnswerError,
+    MalformedAnswerError,
+    StreamMeter,
+    UpstreamFault,
+    WireFormat,
+)
+from headgate.wire.translate import TranslatingMeter, translate_answer
 
 _JSON: Final = (b"content-type", b"application/json")
 _EVENT_STREAM: Final = (b"content-type", b"text/event-stream; charset=utf-8")
@@ -47,6 +56,8 @@ class Prepared(Struct, frozen=True):
     """A request that has passed every check and may be sent."""
 
     envelope: Envelope
+    wire_format: WireFormat
+    """What the provider speaks; the caller's own, unless the request is translated."""
     deployment: Deployment
     provider: Provider
     body: bytes
@@ -56,6 +67,14 @@ class Prepared(Struct, frozen=True):
     """The usage event was asked for by us alone, so the caller does not see it."""
     callers_deadline: bool
     """The total time-out is the caller's own."""
+    is_counted_here: bool = False
+    """The caller asks for a count that the provider does not offer, so nothing is sent."""
+    ignored: tuple[str, ...] = ()
+    """Hints of the caller's that the provider's format cannot carry."""
+
+    def is_translated(self, call: Call) -> bool:
+        """Whether the provider speaks another format than the caller."""
+        return self.wire_format is not call.wire_format
 
 
 class InBandFaultError(Exception):
@@ -78,7 +97,9 @@ async def relay_whole(gateway: Gateway, prepared: Prepared, trace: Trace, reply:
         answer = await this.open()
         body = await answer.read()
         trace.upstream_done = gateway.clock()
-        trace.metered = trace.call.wire_format.meter_body(body)
+        trace.metered = prepared.wire_format.meter_body(body)
+        if prepared.is_translated(trace.call):
+            body = translate_answer(trace.call.wire_format, prepared.wire_format, body, int(time.time()))
     except BaseException as error:
         told = this.failed(error)
         if told is None:
@@ -104,7 +125,7 @@ async def relay_stream(gateway: Gateway, prepared: Prepared, trace: Trace, reply
         HeadgateError: the provider failed; ``reply.begun`` says whether content has reached the caller.
     """
     this = _Try(gateway, prepared, trace)
-    meter = trace.call.wire_format.meter_stream(prepared.hide_usage)
+    meter = _meter_of(prepared, trace.call)
     gate = _Gate(this, meter, reply)
     try:
         answer = await this.open()
@@ -155,8 +176,8 @@ class _Try:
         provider = prepared.provider
         request = UpstreamRequest(
             method="POST",
-            target=provider.base_target + trace.call.wire_format.upstream_path,
-            headers=provider.headers,
+            target=provider.base_target + prepared.wire_format.upstream_path,
+            headers=_headers_of(prepared, trace.call),
             body=prepared.body,
             timeouts=prepared.timeouts,
             on_sent=self._note_sent,
@@ -174,7 +195,7 @@ class _Try:
             pass  # The status has said it all: this is a refusal, if one without its words.
         finally:
             await answer.aclose()
-        fault = trace.call.wire_format.parse_fault(body[:_LONGEST_FAULT_BYTES])
+        fault = prepared.wire_format.parse_fault(body[:_LONGEST_FAULT_BYTES])
         self.note(f"status_{answer.status}")
         raise error_of_status(answer.status, fault, dict(answer.headers), provider, time.time())
 
@@ -232,13 +253,13 @@ class _Try:
 
     def headers(self) -> HeaderList:
         """The head of a good answer: ours alone; of the provider's own headers only its request id goes on."""
-        request_id = self._trace.call.request_id.encode()
-        deployment = self._prepared.deployment
-        headers = [
-            (b"x-request-id", request_id),
-            (b"x-headgate-request-id", request_id),
-            *route_headers(self._prepared.envelope.model, deployment.provider, deployment.name),
-        ]
+        call, prepared = self._trace.call, self._prepared
+        request_id = call.request_id.encode()
+        deployment = prepared.deployment
+        headers = [(name, request_id) for name in call.wire_format.id_headers]
+        headers += route_headers(prepared.envelope.model, deployment.provider, deployment.name)
+        if prepared.ignored:
+            headers.append((b"x-headgate-ignored", _header_text(", ".join(prepared.ignored))))
         if self._upstream_id is not None:
             headers.append((b"x-headgate-upstream-request-id", _header_text(self._upstream_id)))
         return headers
@@ -338,6 +359,21 @@ class _Gate:
         waiting = self._reply.end(events)
         if waiting is not None:
             await waiting
+
+
+def _meter_of(prepared: Prepared, call: Call) -> StreamMeter:
+    if prepared.is_translated(call):
+        return TranslatingMeter(call.wire_format, prepared.wire_format, prepared.envelope.wants_usage, int(time.time()))
+    return call.wire_format.meter_stream(prepared.hide_usage)
+
+
+def _headers_of(prepared: Prepared, call: Call) -> Headers:
+    """The provider's header fields, where the caller's own of the same format win."""
+    headers, forwarded = prepared.provider.headers, call.forwarded
+    if not forwarded or prepared.is_translated(call):
+        return headers
+    names = {name for name, _ in forwarded}
+    return (*(field for field in headers if field[0] not in names), *forwarded)
 
 
 @lru_cache(maxsize=1024)

@@ -28,6 +28,8 @@ class Call(Struct, frozen=True, gc=False):
     tags: tuple[tuple[str, str], ...] = ()
     timeout_s: float | None = None
     """The caller's own deadline for the whole request."""
+    forwarded: tuple[tuple[bytes, bytes], ...] = ()
+    """Header fields that belong to the caller's format; they go on to a provider that speaks it too."""
 
 
 class Gateway(Struct, frozen=True):

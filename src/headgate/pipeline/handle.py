@@ -31,13 +31,16 @@ from headgate.identity.keys import is_usable, may_use_model
 from headgate.identity.secrets import hash_secret
 from headgate.pipeline.attempt import Prepared, relay_stream, relay_whole, route_headers
 from headgate.pipeline.call import Call, Gateway
+from headgate.pipeline.counting import count_here
 from headgate.pipeline.reply import HeaderList, Reply
 from headgate.pipeline.settle import settle
 from headgate.pipeline.trace import NOTHING_USED, Settled, Trace
-from headgate.routing.table import shorten
+from headgate.providers.provider import Provider
+from headgate.routing.table import Deployment, shorten
 from headgate.snapshot import Snapshot
-from headgate.wire.format import UpstreamBody
+from headgate.wire.format import DEFAULT_MAX_OUTPUT_TOKENS, ID_HEADERS, Envelope, Rendered, UpstreamBody, WireFormat
 from headgate.wire.json_body import MAX_MODEL_CHARS, refuse_unclean
+from headgate.wire.translate import can_translate, translate_request
 
 _log: Final = logging.getLogger("headgate.pipeline")
 _CONTENT_TYPE: Final = (b"content-type", b"application/json")
@@ -51,7 +54,9 @@ async def handle(gateway: Gateway, call: Call, reply: Reply) -> None:
     settled: Settled | None = None
     try:
         prepared = _prepare(gateway, call, trace)
-        if prepared.envelope.stream:
+        if prepared.is_counted_here:
+            await count_here(prepared, trace, reply)
+        elif prepared.envelope.stream:
             # Closing the provider's socket stops what nobody reads any more; what was produced is settled by count.
             reply.watch_client(0.0)
             await relay_stream(gateway, prepared, trace, reply)
@@ -117,24 +122,49 @@ def _prepare(gateway: Gateway, call: Call, trace: Trace) -> Prepared:
             param="model",
         )
     provider = gateway.providers[deployment.provider]
-    if wire_format.name not in provider.wire_formats:
-        raise UnsupportedFeatureError(
-            f"The provider `{provider.name}` does not offer {wire_format.operation}.", param="model"
-        )
     ask_usage = envelope.stream and provider.vendor.include_usage
-    body = UpstreamBody(deployment.upstream_model, provider.max_output_field, ask_usage)
+    target, rendered = _render(wire_format, provider, deployment, envelope, ask_usage=ask_usage)
     timeouts = provider.timeouts
     callers_deadline = call.timeout_s is not None and call.timeout_s < timeouts.total
     if callers_deadline:
         timeouts = replace(timeouts, total=call.timeout_s)
     return Prepared(
         envelope=envelope,
+        wire_format=target,
         deployment=deployment,
         provider=provider,
-        body=wire_format.render_upstream(envelope, body),
+        body=rendered.body,
         timeouts=timeouts,
         hide_usage=ask_usage and not envelope.wants_usage,
         callers_deadline=callers_deadline,
+        is_counted_here=not rendered.body,
+        ignored=rendered.ignored,
+    )
+
+
+def _render(
+    wire_format: WireFormat, provider: Provider, deployment: Deployment, envelope: Envelope, *, ask_usage: bool
+) -> tuple[WireFormat, Rendered]:
+    """Return the format that the provider is spoken to in, and the body in it; an empty one where nothing is sent.
+
+    Raises:
+        UnsupportedFeatureError: the provider does not offer the operation, or its format cannot carry what was asked.
+    """
+    upstream = UpstreamBody(
+        deployment.upstream_model,
+        provider.max_output_field,
+        ask_usage,
+        deployment.capabilities.max_output_tokens or DEFAULT_MAX_OUTPUT_TOKENS,
+    )
+    if wire_format.name in provider.wire_formats:
+        return wire_format, Rendered(wire_format.render_upstream(envelope, upstream))
+    for target in provider.wire_formats.values():
+        if can_translate(wire_format, target):
+            return target, translate_request(wire_format, target, envelope, upstream)
+    if wire_format.render_count is not None:
+        return wire_format, Rendered(b"")
+    raise UnsupportedFeatureError(
+        f"The provider `{provider.name}` does not offer {wire_format.operation}.", param="model"
     )
 
 
@@ -210,7 +240,7 @@ async def _tell(trace: Trace, reply: Reply, error: HeadgateError) -> None:
     if reply.begun:
         waiting = reply.end(call.wire_format.render_stream_error(error, call.request_id))
     else:
-        headers = error_headers(error, call.request_id)
+        headers = error_headers(error, call.request_id, call.wire_format.id_headers)
         if trace.deployment is not None and trace.envelope is not None and trace.attempts:
             headers += route_headers(trace.envelope.model, trace.deployment.provider, trace.deployment.name)
         waiting = reply.whole(error.status, headers, call.wire_format.render_error(error, call.request_id))
@@ -218,13 +248,12 @@ async def _tell(trace: Trace, reply: Reply, error: HeadgateError) -> None:
         await waiting
 
 
-def error_headers(error: HeadgateError, request_id: str) -> HeaderList:
-    """The head of an error answer: whether and when to come back (RFC 9110 §10.2.3)."""
-    headers = [
-        _CONTENT_TYPE,
-        (b"x-request-id", request_id.encode()),
-        (b"x-headgate-request-id", request_id.encode()),
-    ]
+def error_headers(error: HeadgateError, request_id: str, id_headers: tuple[bytes, ...] = ID_HEADERS) -> HeaderList:
+    """The head of an error answer: whether and when to come back (RFC 9110 §10.2.3).
+
+    ``id_headers`` are the names under which the caller's format looks for the request's id.
+    """
+    headers = [_CONTENT_TYPE, *[(name, request_id.encode()) for name in id_headers]]
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, MethodNotAllowedError) and error.reason is not None:

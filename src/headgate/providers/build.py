@@ -123,6 +123,7 @@ def _credential(settings: ProviderSettings, vendor: Vendor) -> str:
 
 def _headers(settings: ProviderSettings, vendor: Vendor, credential: str) -> tuple[tuple[bytes, bytes], ...]:
     headers = [(b"content-type", b"application/json"), (b"user-agent", b"headgate/" + headgate.__version__.encode())]
+    headers += [(name.encode(), value.encode()) for name, value in vendor.headers]
     if credential:
         headers.append((vendor.auth_header.encode(), (vendor.auth_prefix + credential).encode()))
     for name, value in settings.headers:

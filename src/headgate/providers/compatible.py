@@ -6,6 +6,7 @@ open, the older ``max_tokens`` is sent, which all of them take; a provider's set
 
 from typing import Final
 
+from headgate.providers.compatible_anthropic import ANTHROPIC_SHAPED
 from headgate.providers.provider import Vendor
 
 _OLD: Final = "max_tokens"
@@ -459,6 +460,6 @@ _OWN_MACHINES: Final = (
 )
 
 VENDORS: Final[dict[str, Vendor]] = {
-    vendor.kind: vendor for vendor in (*_LARGE_CLOUDS, *_LABS, *_HOSTS, *_OWN_MACHINES)
+    vendor.kind: vendor for vendor in (*_LARGE_CLOUDS, *ANTHROPIC_SHAPED, *_LABS, *_HOSTS, *_OWN_MACHINES)
 }
-"""Every row by its kind."""
+"""Every row by its kind, those that speak Anthropic's format too."""

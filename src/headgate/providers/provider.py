@@ -19,6 +19,8 @@ class Vendor(Struct, frozen=True):
     wire_formats: tuple[str, ...] = ("openai_chat", "openai_embeddings")
     auth_header: str = "authorization"
     auth_prefix: str = "Bearer "
+    headers: tuple[tuple[str, str], ...] = ()
+    """Fields that the vendor's format demands, e.g. its version; a caller of the same format may send its own."""
     credential_env: tuple[str, ...] = ()
     """Environment variables that ``make run`` looks into."""
     needs_credential: bool = True

@@ -24,16 +24,20 @@ providers:
   azure: {kind: azure, base_url: "https://example.openai.azure.com", credential: "${AZURE_OPENAI_API_KEY:-}"}
   aws:   {kind: bedrock, region: us-east-1, credential: "${AWS_BEARER_TOKEN_BEDROCK:-}"}
   local: {kind: vllm, base_url: "http://10.0.0.5:8000/v1", allow_private_network: true, price: free}
+  claude: {kind: anthropic, credential: "${ANTHROPIC_API_KEY:-}"}
   other: {kind: openai_compatible, base_url: "https://llm.example.com/v1", credential: "${OTHER_KEY:-}"}
 ```
 
+- A kind speaks OpenAI's format unless its note says otherwise. Callers need not care: requests are
+  [translated](http-api.md#translation) where the formats differ.
 - Any kind takes another `base_url`. Plain `http://` and addresses that are private or of this machine need
   `allow_private_network: true`; metadata and link-local addresses are refused always.
 - A provider that needs a credential and has none is off.
 - `max_output_field` overrides the name under which a maximum of output tokens is sent.
 - *Usage in streams* says who asks: **asked** — Headgate adds `stream_options.include_usage` and hides the event again
   from a caller who did not ask; **not asked** — the vendor refuses the option, sends usage anyway, or documents
-  neither. Where no usage arrives, Headgate counts the tokens itself and marks the record as estimated.
+  neither; **always** — it is part of the format. Where no usage arrives, Headgate counts the tokens itself and marks
+  the record as estimated.
 - *Prices* names the vendor in the price catalogue; without one, give the deployment a `price`.
 
 ## Kinds
@@ -89,14 +93,28 @@ def _row(vendor: Vendor) -> str:
         f"`{vendor.base_url}`" if vendor.base_url else "yours",
         credential,
         f"`{vendor.max_output_field}`" if vendor.max_output_field else "as the caller wrote it",
-        "asked" if vendor.include_usage else "not asked",
+        "asked"
+        if vendor.include_usage
+        else "always"
+        if vendor.wire_formats[0].startswith("anthropic")
+        else "not asked",
         f"`{vendor.price_provider}`" if vendor.price_provider else "free unless set" if vendor.local else "none",
     )
     return "| " + " | ".join(cells) + " |\n"
 
 
+def _usage_in_streams(vendor: Vendor) -> str:
+    if vendor.wire_formats[0] == "anthropic_messages":
+        return "always"
+    return "asked" if vendor.include_usage else "not asked"
+
+
 def _note(vendor: Vendor) -> str:
-    operations = {"openai_chat": " Chat only.", "openai_embeddings": " Embeddings only."}
+    operations = {
+        "openai_chat": " Chat only.",
+        "openai_embeddings": " Embeddings only.",
+        "anthropic_messages": " Anthropic's Messages format.",
+    }
     only = operations[vendor.wire_formats[0]] if len(vendor.wire_formats) == 1 else ""
     return (":" if only or vendor.notes else "") + only + (f" {vendor.notes}" if vendor.notes else "")
 

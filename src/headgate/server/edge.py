@@ -12,7 +12,6 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from headgate.domain.access import Permission
@@ -36,6 +35,7 @@ from headgate.server.asgi import AsgiApp, serve_asgi
 from headgate.server.foreign import foreign_renderer
 from headgate.server.head import Head, read_head
 from headgate.server.inbound import Inbound
+from headgate.server.models import render_models
 from headgate.wire import WIRE_FORMATS
 from headgate.wire.format import WireFormat
 
@@ -44,11 +44,14 @@ Operate = Callable[[bytes | None], bool]
 
 _CHAT: Final = WIRE_FORMATS["openai_chat"]
 _EMBEDDINGS: Final = WIRE_FORMATS["openai_embeddings"]
+_MESSAGES: Final = WIRE_FORMATS["anthropic_messages"]
 _INFERENCE: Final[Mapping[bytes, WireFormat]] = {
     b"/v1/chat/completions": _CHAT,
     b"/chat/completions": _CHAT,
     b"/v1/embeddings": _EMBEDDINGS,
     b"/embeddings": _EMBEDDINGS,
+    b"/v1/messages": _MESSAGES,
+    b"/v1/messages/count_tokens": WIRE_FORMATS["anthropic_count_tokens"],
 }
 _DEPLOYMENTS: Final = b"/openai/deployments/"
 _BY_DEPLOYMENT: Final[Mapping[bytes, WireFormat]] = {b"/chat/completions": _CHAT, b"/embeddings": _EMBEDDINGS}
@@ -135,6 +138,7 @@ class Edge:
             session=head.session,
             tags=head.tags,
             timeout_s=head.timeout_s,
+            forwarded=_forwarded(matter.wire_format, inbound),
         )
         if inbound.refusal is not None:
             return refuse(self._gateway, call, inbound.refusal, inbound)
@@ -165,10 +169,13 @@ class Edge:
                 raise inbound.refusal
             status, answer = self._look_up(path, inbound, request_id)
         except HeadgateError as error:
-            render = foreign_renderer(path, inbound.fields) or _CHAT.render_error
-            waiting = inbound.whole(error.status, error_headers(error, request_id), render(error, request_id))
+            dialect = _MESSAGES if _is_anthropic(path, inbound) else _CHAT
+            render = foreign_renderer(path) or dialect.render_error
+            headers = error_headers(error, request_id, dialect.id_headers)
+            waiting = inbound.whole(error.status, headers, render(error, request_id))
         else:
-            headers = [_JSON, (b"x-request-id", request_id.encode()), (b"x-headgate-request-id", request_id.encode())]
+            dialect = _MESSAGES if _is_anthropic(path, inbound) else _CHAT
+            headers = [_JSON, *[(name, request_id.encode()) for name in dialect.id_headers]]
             waiting = inbound.whole(status, headers, msgspec.json.encode(answer))
         if waiting is not None:
             await waiting
@@ -191,9 +198,12 @@ class Edge:
             if not self._is_operator(head.presented_key):
                 raise InvalidApiKeyError("This route takes the admin token.")
             return 200, meter()
-        return 200, self._models(head, self._model_of(path), request_id)
+        name = self._model_of(path)
+        models = self._models(head, name, request_id)
+        return 200, render_models(models, is_list=name is None, is_anthropic=_is_anthropic(path, inbound))
 
-    def _models(self, head: Head, name: str | None, request_id: str) -> object:
+    def _models(self, head: Head, name: str | None, request_id: str) -> list[tuple[str, str]]:
+        """The models that the caller may use, or the one it named, each with its provider."""
         snapshot = self._gateway.snapshots.current
         try:
             key = authenticate(snapshot, head.presented_key, self._gateway.clock_ms())
@@ -205,16 +215,14 @@ class Edge:
             deployment = snapshot.routes.resolve(name)
             if not may_use_model(key, name, is_sandbox=deployment.is_sandbox):
                 raise ModelNotFoundError(f"The model `{name}` does not exist or you do not have access to it.")
-            return _Model(id=name, owned_by=deployment.provider)
-        return _ModelList(
-            data=[
-                _Model(id=alias.name, owned_by=alias.deployment.provider)
-                for alias in snapshot.routes.aliases
-                if alias.deployment is not None
-                and "*" not in alias.name
-                and may_use_model(key, alias.name, is_sandbox=alias.deployment.is_sandbox)
-            ]
-        )
+            return [(name, deployment.provider)]
+        return [
+            (alias.name, alias.deployment.provider)
+            for alias in snapshot.routes.aliases
+            if alias.deployment is not None
+            and "*" not in alias.name
+            and may_use_model(key, alias.name, is_sandbox=alias.deployment.is_sandbox)
+        ]
 
     def _model_of(self, path: str) -> str | None:
         """The model id of ``/v1/models/{id}``; ids may hold slashes."""
@@ -260,22 +268,6 @@ class _Matter:
         self.head = _NO_HEAD
 
 
-class _Model(Struct, frozen=True):
-    """One model in OpenAI's shape (platform.openai.com/docs/api-reference/models/object)."""
-
-    id: str
-    owned_by: str
-    object: str = "model"
-    created: int = 0
-
-
-class _ModelList(Struct, frozen=True):
-    """OpenAI's list of models."""
-
-    data: list[_Model]
-    object: str = "list"
-
-
 def _check_routes() -> None:
     """Every path this module answers is declared with its permission, and every declared one is answered."""
     answered = {("POST", path.decode(), Permission.INFER) for path in _INFERENCE}
@@ -289,6 +281,15 @@ def _check_routes() -> None:
     declared = {(route.method, route.path, route.permission) for route in ROUTES if route.plane is not Plane.ADMIN}
     if answered != declared:
         raise InternalError(f"routes without a declaration, or the reverse: {sorted(answered ^ declared)}")
+
+
+def _is_anthropic(path: str, inbound: Inbound) -> bool:
+    return path.startswith("/v1/messages") or b"anthropic-version" in inbound.found
+
+
+def _forwarded(wire_format: WireFormat, inbound: Inbound) -> tuple[tuple[bytes, bytes], ...]:
+    names, found = wire_format.forwarded_headers, inbound.found
+    return tuple([(name, found[name]) for name in names if name in found]) if names else ()
 
 
 def _by_deployment(path: bytes, ends: Mapping[bytes, WireFormat]) -> tuple[WireFormat | None, str | None]:

@@ -19,10 +19,14 @@ _OWN: Final = frozenset(
         b"x-headgate-timeout",
     }
 )
+_LISTS: Final = frozenset({b"anthropic-beta"})
+"""Fields that are lists: given twice they are one longer list (RFC 9110 §5.3)."""
 ACTED_ON: Final = (
     _KEY_HEADERS
     | _OWN
+    | _LISTS
     | {b"x-headgate-api-key", b"content-type", b"content-encoding", b"content-length", b"host", b"expect"}
+    | {b"anthropic-version"}
 )
 """The fields of a request that the gateway reads; all others are nobody's concern."""
 CONTRADICTED: Final = b""
@@ -55,6 +59,8 @@ def find_fields(fields: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
         if name in ACTED_ON:
             if name not in found:
                 found[name] = value
+            elif name in _LISTS:
+                found[name] += b"," + value
             elif name == b"host":
                 found[CONTRADICTED] = name
             elif found[name] != value:

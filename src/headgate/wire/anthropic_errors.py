@@ -9,8 +9,12 @@ import msgspec
 from msgspec import Struct, structs
 
 from headgate.domain.errors import HeadgateError
+from headgate.wire import format as wire_format
 from headgate.wire import openai_errors
 from headgate.wire.format import UpstreamFault
+
+ID_HEADERS: Final = (*wire_format.ID_HEADERS, b"request-id")
+"""Anthropic's SDKs read the last one (platform.claude.com, "Request id")."""
 
 # The page's own words for the status; ``invalid_request_error`` "may also be used for other 4XX status codes".
 _TYPES: Final = {

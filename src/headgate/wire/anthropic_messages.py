@@ -27,6 +27,10 @@ MIN_OUTPUT_TOKENS: Final = 0
 MAX_OUTPUT_TOKENS: Final = 2**31
 
 
+FORWARDED_HEADERS: Final = (b"anthropic-version", b"anthropic-beta")
+"""Which version of the format a caller speaks, and which of its betas (platform.claude.com, "Beta headers")."""
+
+
 class _Message(Struct, frozen=True, gc=False):
     # ``system`` among the messages: platform.claude.com, "Mid-conversation system messages".
     role: Literal["user", "assistant", "system"]
@@ -92,7 +96,7 @@ def _parse_plain(body: bytes, fields: dict[str, Raw]) -> Envelope | None:
 def _parse_carefully(fields: dict[str, Raw]) -> Envelope:
     """Check field by field, so that the error names the one that is wrong."""
     model = json_body.read_model(fields)
-    _check_messages(fields)
+    check_messages(fields)
     return Envelope(
         model,
         fields,
@@ -103,7 +107,8 @@ def _parse_carefully(fields: dict[str, Raw]) -> Envelope:
     )
 
 
-def _check_messages(fields: dict[str, Raw]) -> None:
+def check_messages(fields: dict[str, Raw]) -> None:
+    """Check that ``messages`` is a list of messages. Raises `InvalidRequestError`, which names the field."""
     value = fields.get("messages")
     if value is None:
         raise InvalidRequestError("`messages` is required", param="messages")
@@ -208,6 +213,8 @@ ANTHROPIC_MESSAGES: Final = WireFormat(
     parse_fault=anthropic_errors.parse_fault,
     render_error=anthropic_errors.render_error,
     render_stream_error=anthropic_errors.render_stream_error,
+    forwarded_headers=FORWARDED_HEADERS,
+    id_headers=anthropic_errors.ID_HEADERS,
     dialect=Dialect(
         parse_request=parse_request,
         render_request=render_request,

@@ -31,6 +31,8 @@ class Envelope(Struct, frozen=True, gc=False):
     tags: tuple[tuple[str, str], ...] = ()
 
 
+ID_HEADERS: Final = (b"x-request-id", b"x-headgate-request-id")
+"""Under these names every answer tells its request's id."""
 DEFAULT_MAX_OUTPUT_TOKENS: Final = 4096
 """What every chat model of today can write at least, where nobody knows the model's own maximum."""
 
@@ -101,12 +103,20 @@ class StreamMeter(Protocol):
     The caller sees whole events only, so a stream that breaks in mid-event can still be ended by a proper error event.
     """
 
-    content_started: bool
-    """An event with content (text, reasoning, tool call, refusal) has been passed on."""
-    finished: bool
-    """The end marker has been seen."""
-    fault: UpstreamFault | None
-    """An error the provider sent inside the stream; the event is withheld from what `feed` returns."""
+    @property
+    def content_started(self) -> bool:
+        """An event with content (text, reasoning, tool call, refusal) has been passed on."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """The end marker has been seen."""
+        ...
+
+    @property
+    def fault(self) -> UpstreamFault | None:
+        """An error the provider sent inside the stream; the event is withheld from what `feed` returns."""
+        ...
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes as they arrive, return the bytes to pass on: whole events, minus hidden ones; may be empty.
@@ -192,3 +202,9 @@ class WireFormat(Struct, frozen=True):
     """The event that ends a stream which failed after content began."""
     dialect: Dialect | None = None
     """Its way to the hub; ``None`` for a format that nothing translates to."""
+    forwarded_headers: tuple[bytes, ...] = ()
+    """Header fields that are part of the format: a caller's go on to a provider that speaks it too."""
+    id_headers: tuple[bytes, ...] = ID_HEADERS
+    """Where this format's SDKs look for the request's id, beside our own names."""
+    render_count: Callable[[int], bytes] | None = None
+    """Where the operation is to count tokens: write a count of our own, for providers that do not count."""
