@@ -19,7 +19,7 @@ from headgate.domain.errors import (
     ValidationFailedError,
 )
 
-_SLUG: Final = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$"
+SLUG: Final = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$"
 _LINE: Final = r"^[^\x00-\x1f\x7f]+$"
 _EMAIL: Final = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$"
 _SHA256: Final = r"^[0-9A-Fa-f]{64}$"
@@ -28,7 +28,7 @@ _TAG: Final = r"^[A-Za-z0-9_.-]{1,64}$"
 MAX_MODELS: Final = 64
 MAX_TAGS: Final = 16
 
-Slug = Annotated[str, Meta(pattern=_SLUG, max_length=63, description="Lower-case letters, digits and hyphens.")]
+Slug = Annotated[str, Meta(pattern=SLUG, max_length=63, description="Lower-case letters, digits and hyphens.")]
 Name = Annotated[str, Meta(pattern=_LINE, min_length=1, max_length=200, description="One line of text.")]
 Email = Annotated[str, Meta(pattern=_EMAIL, max_length=254)]
 TimeZone = Annotated[str, Meta(min_length=1, max_length=64, description="A name of the IANA time zone database.")]
@@ -45,7 +45,7 @@ Timestamp = Annotated[str, Meta(max_length=40, description="A time as RFC 3339 h
 
 def check_slug(slug: str) -> str:
     """Return ``slug``, or raise `ValidationFailedError`."""
-    return _match(_SLUG, slug, 63, "slug", "1 to 63 lower-case letters, digits and inner hyphens")
+    return _match(SLUG, slug, 63, "slug", "1 to 63 lower-case letters, digits and inner hyphens")
 
 
 def check_name(name: str, param: str = "name") -> str:
