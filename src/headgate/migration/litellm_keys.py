@@ -86,7 +86,12 @@ def _token(value: Any, row: dict[str, Any], known: Known) -> Verdict:
 
 
 def _models(value: Any, row: dict[str, Any], known: Known) -> Verdict:
-    names = [str(name) for name in cast("list[Any]", value)] if isinstance(value, list) else []
+    if value is not None and not isinstance(value, list):
+        raise UnfitKeyError("its models are no list, so nothing says which models it may send")
+    given = cast("list[Any]", value or [])
+    names = [name for name in given if isinstance(name, str) and name and _line(name) == name]
+    if len(names) < len(given):
+        raise UnfitKeyError("one of its models is no name: 1 to 200 printable characters")
     if names == [_NO_MODELS]:
         raise UnfitKeyError("it may send no model of its own")
     wide = "any model, provider/model of a configured provider included"
