@@ -42,3 +42,10 @@ async def test_an_owner_applies_only_to_his_own_organization(api: Api):
     assert (await owner("POST", "/apply", {"document": foreign})).status in (403, 404)
     assert (await acme.apis["viewer"]("POST", "/apply", {"document": foreign})).status == 403
     assert "new" not in {team["slug"] for team in (await api("GET", "/teams")).json["data"]}
+
+
+async def test_a_malformed_digest_is_named_and_not_shown(api: Api):
+    key = {"name": "theirs", "secret_sha256": "sk-somebody-put-the-secret-here"}
+    answer = await api("POST", "/apply", {"document": wanted(keys=[key])})
+    assert (answer.status, answer.json["param"]) == (422, "document.organizations[0].keys[0].secret_sha256")
+    assert key["secret_sha256"] not in str(answer.json)

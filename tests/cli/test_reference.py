@@ -15,6 +15,6 @@ def test_every_command_of_the_contract_is_there():
     page = reference()
     for command in (
         *("serve", "demo", "check-config", "migrate", "apply", "usage", "requests list", "requests show"),
-        *("keys create", "keys rotate", "keys revoke", "keys list", "prices update", "doctor"),
+        *("keys create", "keys rotate", "keys revoke", "keys list", "prices update", "doctor", "import litellm"),
     ):
         assert f"## `headgate {command}`" in page

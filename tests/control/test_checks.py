@@ -91,3 +91,12 @@ def test_any_other_word_is_no_time_zone(time_zone):
     with pytest.raises(ValidationFailedError) as refused:
         checks.check_time_zone(time_zone)
     assert refused.value.param == "time_zone"
+
+
+def test_a_digest_is_64_hexadecimal_digits_and_a_wrong_one_is_not_shown():
+    assert checks.check_secret_sha256("0aF1" * 16) == bytes.fromhex("0af1" * 16)
+    for wrong in ("0af1" * 15, "0af1" * 17, "sk-" + "a" * 61, "0af1" * 16 + "\n"):
+        with pytest.raises(ValidationFailedError) as caught:
+            checks.check_secret_sha256(wrong)
+        assert caught.value.param == "secret_sha256"
+        assert wrong.strip() not in str(caught.value)

@@ -1,5 +1,7 @@
 """A desired tree against the rows: what is updated, what is left alone, and who may do it."""
 
+from hashlib import sha256
+
 import msgspec
 import pytest
 
@@ -10,7 +12,12 @@ from headgate.control.page import ListQuery
 from headgate.control.provision import provision
 from headgate.control.teams import TeamQuery, block_team, list_teams
 from headgate.domain.access import ManagedBy, Role
-from headgate.domain.errors import PermissionDeniedError, ProvisionedReadOnlyError
+from headgate.domain.errors import (
+    ConflictError,
+    PermissionDeniedError,
+    ProvisionedReadOnlyError,
+    ValidationFailedError,
+)
 from headgate.identity.keys import is_usable
 from headgate.settings.model import ProvisionedOrganization
 
@@ -161,3 +168,44 @@ def test_only_an_owner_renames_and_only_the_operator_blocks_an_organization(worl
     blocked = request({"organizations": [{"slug": "acme", "name": "Other", "blocked": True}]})
     with pytest.raises(PermissionDeniedError):
         apply(world.plane, owner, blocked)
+
+
+THEIRS = "sk-issued-elsewhere"
+DIGEST = sha256(THEIRS.encode()).hexdigest()
+
+
+def one_key(**fields) -> ApplyRequest:
+    return request({"organizations": [{"slug": "acme", "keys": [{"name": "theirs", **fields}]}]})
+
+
+def test_a_key_may_be_known_by_the_digest_of_its_secret(world, operator):
+    made = apply(world.plane, operator, one_key(secret_sha256=DIGEST))
+    assert [step.secret for step in made.changes] == [None, None]
+    assert world.lookup(THEIRS).name == "theirs"
+    assert apply(world.plane, operator, one_key(secret_sha256=DIGEST.upper())).changes == ()
+    (shown,) = list_keys(world.plane, operator, KeyQuery()).data
+    assert shown.hint == ""
+
+
+def test_a_digest_takes_the_place_of_a_secret_and_back(world, operator):
+    apply(world.plane, operator, one_key(secret=SECRET))
+    changed = apply(world.plane, operator, one_key(secret_sha256=DIGEST))
+    assert [step.fields for step in changed.changes] == [("secret",)]
+    assert world.lookup(SECRET) is None
+    assert world.lookup(THEIRS).name == "theirs"
+    apply(world.plane, operator, one_key(secret=SECRET))
+    assert world.lookup(THEIRS) is None
+
+
+def test_a_digest_beside_a_secret_is_refused_by_name(world, operator):
+    with pytest.raises(ValidationFailedError, match=r"acme/theirs: .*not both") as caught:
+        apply(world.plane, operator, one_key(secret=SECRET, secret_sha256=DIGEST))
+    assert caught.value.param == "secret_sha256"
+    assert SECRET not in str(caught.value)
+
+
+def test_a_digest_that_another_key_has_is_a_conflict(world, operator):
+    apply(world.plane, operator, request(FULL))
+    with pytest.raises(ConflictError, match="belongs or belonged to another key") as caught:
+        apply(world.plane, operator, one_key(secret_sha256=sha256(SECRET.encode()).hexdigest()))
+    assert caught.value.param == "secret_sha256"

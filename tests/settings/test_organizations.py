@@ -1,6 +1,7 @@
 """The organizations of the file."""
 
 from collections.abc import Callable
+from hashlib import sha256
 
 import pytest
 
@@ -124,3 +125,54 @@ def test_the_same_name_may_stand_in_two_teams(read: Read) -> None:
     teams = ", ".join(f"{{slug: {slug}, keys: [{key(secret)}]}}" for slug, secret in zip("ab", SECRETS, strict=False))
 
     assert len(read(f"organizations: [{{slug: acme, teams: [{teams}]}}]").organizations[0].teams) == 2
+
+
+DIGEST = "0123456789abcdef" * 4
+
+
+def test_a_key_may_be_known_by_the_digest_of_its_secret(read: Read) -> None:
+    (organization,) = read(f"""
+        organizations:
+          - slug: acme
+            keys: [{{name: theirs, models: ["*"], secret_sha256: "{DIGEST.upper()}"}}]
+        """).organizations
+
+    assert organization.keys == (ProvisionedKey(name="theirs", models=("*",), secret_sha256=Secret(DIGEST)),)
+    assert DIGEST not in repr(organization)
+
+
+def test_a_digest_beside_a_secret_is_refused(fail: Fail) -> None:
+    words = fail(f"""
+        organizations:
+          - slug: acme
+            keys:
+              - name: theirs
+                models: ["*"]
+                secret: {SECRETS[0]}
+                secret_sha256: "{DIGEST}"
+        """)
+    assert words == "8: organizations[0].keys[0].secret_sha256: stands beside secret; give one of the two"
+
+
+@pytest.mark.parametrize("wrong", [DIGEST[:-1], DIGEST + "0", "g" * 64, "sk-somebody-put-the-secret-here"])
+def test_a_malformed_digest_names_its_key_and_is_not_shown(fail: Fail, wrong: str) -> None:
+    words = fail(f"""
+        organizations:
+          - slug: acme
+            keys: [{{name: theirs, models: ["*"], secret_sha256: "{wrong}"}}]
+        """)
+    assert "organizations[0].keys[0].secret_sha256: expected the SHA-256 of a secret as 64 hexadecimal digits" in words
+    assert wrong not in words
+
+
+def test_a_digest_of_another_keys_secret_is_the_same_secret(fail: Fail) -> None:
+    words = fail(f"""
+        organizations:
+          - slug: acme
+            keys:
+              - {{name: one, models: ["*"], secret: {SECRETS[0]}}}
+              - {{name: two, models: ["*"], secret_sha256: "{sha256(SECRETS[0].encode()).hexdigest()}"}}
+        """)
+    assert words == (
+        "6: organizations[0].keys[1].secret_sha256: is the same secret as on line 5; each key needs its own"
+    )

@@ -255,3 +255,9 @@ def test_random_text_raises_nothing_but_value_errors_that_do_not_repeat_it(
         words = str(error)
 
     assert "canary" not in words
+
+
+def test_a_digest_is_read_in_either_case() -> None:
+    assert values.parse_secret_sha256("0aF1" * 16) == "0af1" * 16
+    with pytest.raises(ValueError):
+        values.parse_secret_sha256("0af1" * 15)

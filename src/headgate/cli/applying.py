@@ -71,7 +71,7 @@ class _Reading:
 
     def _member(self, key: str, node: yaml.Node) -> Any:
         value = self.plain(node)
-        if key == "secret" and isinstance(node, yaml.Mapping) and list(node.entries) == ["file"]:
+        if key in ("secret", "secret_sha256") and isinstance(node, yaml.Mapping) and list(node.entries) == ["file"]:
             return (self._file.absolute().parent / str(value["file"])).read_text("utf-8").rstrip("\r\n")
         return value
 

@@ -31,6 +31,8 @@ requests = typer.Typer(
     help="What happened to each request. Without a command: `list`.", cls=_ListByDefault, rich_markup_mode=None
 )
 prices = typer.Typer(help="The price catalogue.", no_args_is_help=True, rich_markup_mode=None)
+imports = typer.Typer(help="Come from another gateway.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(imports, name="import")
 app.add_typer(keys, name="keys")
 app.add_typer(requests, name="requests")
 app.add_typer(prices, name="prices")
@@ -143,6 +145,33 @@ def apply(
     from headgate.cli.client import connect
 
     applying.apply(connect(url, token, data_dir), file, plan=plan, prune=prune, as_json=as_json)
+
+
+@imports.command("litellm")
+def import_litellm(
+    configuration: Annotated[Path, typer.Argument(metavar="CONFIG", help="LiteLLM's config.yaml.")],
+    *,
+    keys_file: Annotated[
+        Path | None,
+        typer.Option("--keys", metavar="EXPORT", help="LiteLLM's keys as JSON: a table dump or /key/list's answer."),
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what would become of it; write nothing.")] = False,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to write.")] = Path(),
+    organization: Annotated[
+        str, typer.Option(metavar="SLUG", help="The organization of keys that name none.")
+    ] = "litellm",
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Translate LiteLLM's configuration and keys: writes headgate.yaml and apply.yaml, and lists what becomes of every
+    option.
+    """
+    from headgate.cli import importing
+
+    if not importing.is_slug(organization):
+        raise typer.BadParameter("1 to 63 lower-case letters, digits and inner hyphens", param_hint="--organization")
+    wanted = importing.Wanted(configuration, keys_file, out, organization, plan, force)
+    importing.import_litellm(wanted, as_json=as_json)
 
 
 @keys.command("create")

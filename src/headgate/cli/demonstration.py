@@ -47,7 +47,7 @@ def demo(port: int, log_level: str) -> int:
             loaded = load_settings(str(example), environ, listen=f"127.0.0.1:{port}")
         except (OSError, ConfigurationError) as error:
             raise CommandError(f"the example cannot be used: {error}") from error
-        keys = [key.secret.reveal() for key in provisioned_keys(loaded.settings)]
+        keys = [key.secret.reveal() for key in provisioned_keys(loaded.settings) if key.secret is not None]
         print(f"A demo with {len(keys)} keys in {directory}; Ctrl-C ends it and throws it away.", end=" ")
         print("From another terminal:\n")
         print(f"  export HEADGATE_URL=http://127.0.0.1:{port} HEADGATE_DATA_DIR={directory} HEADGATE_API_KEY={keys[0]}")

@@ -19,15 +19,16 @@ from headgate.domain.errors import (
     ValidationFailedError,
 )
 
-_SLUG: Final = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$"
+SLUG: Final = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$"
 _LINE: Final = r"^[^\x00-\x1f\x7f]+$"
 _EMAIL: Final = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$"
+_SHA256: Final = r"^[0-9A-Fa-f]{64}$"
 _TAG: Final = r"^[A-Za-z0-9_.-]{1,64}$"
 
 MAX_MODELS: Final = 64
 MAX_TAGS: Final = 16
 
-Slug = Annotated[str, Meta(pattern=_SLUG, max_length=63, description="Lower-case letters, digits and hyphens.")]
+Slug = Annotated[str, Meta(pattern=SLUG, max_length=63, description="Lower-case letters, digits and hyphens.")]
 Name = Annotated[str, Meta(pattern=_LINE, min_length=1, max_length=200, description="One line of text.")]
 Email = Annotated[str, Meta(pattern=_EMAIL, max_length=254)]
 TimeZone = Annotated[str, Meta(min_length=1, max_length=64, description="A name of the IANA time zone database.")]
@@ -38,12 +39,13 @@ Globs = Annotated[
 ]
 TagKey = Annotated[str, Meta(min_length=1, max_length=64)]
 TagValue = Annotated[str, Meta(pattern=_LINE, min_length=1, max_length=256)]
+SecretDigest = Annotated[str, Meta(pattern=_SHA256, description="The SHA-256 of a secret as 64 hexadecimal digits.")]
 Timestamp = Annotated[str, Meta(max_length=40, description="A time as RFC 3339 has it, e.g. 2027-01-31T12:00:00Z.")]
 
 
 def check_slug(slug: str) -> str:
     """Return ``slug``, or raise `ValidationFailedError`."""
-    return _match(_SLUG, slug, 63, "slug", "1 to 63 lower-case letters, digits and inner hyphens")
+    return _match(SLUG, slug, 63, "slug", "1 to 63 lower-case letters, digits and inner hyphens")
 
 
 def check_name(name: str, param: str = "name") -> str:
@@ -93,6 +95,12 @@ def check_expiry(expires_at: str | None, now_ms: int) -> int | None:
     if expires_at_ms <= now_ms:
         raise ValidationFailedError("`expires_at` must lie in the future.", param="expires_at")
     return expires_at_ms
+
+
+def check_secret_sha256(secret_sha256: str) -> bytes:
+    """Return the digest itself, or raise `ValidationFailedError` where the text is none."""
+    # The words never show the text: somebody may have put the secret itself there.
+    return bytes.fromhex(_match(_SHA256, secret_sha256, 64, "secret_sha256", "64 hexadecimal digits"))
 
 
 def check_version(if_match: int | None, version: int) -> None:

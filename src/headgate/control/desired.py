@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from headgate.control.checks import Email, Globs, Name, Slug, TagKey, TagValue, Timestamp, TimeZone
+from headgate.control.checks import Email, Globs, Name, SecretDigest, Slug, TagKey, TagValue, Timestamp, TimeZone
 from headgate.domain.access import Role
 
 
@@ -16,6 +16,8 @@ class DesiredKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     expires_at: Timestamp | None = None
     secret: str | None = None
     """32 to 256 of `[A-Za-z0-9_-]`. Without it a new key gets a minted one, and a present key keeps its own."""
+    secret_sha256: SecretDigest | None = None
+    """In the place of `secret`: a key that another gateway issued and keeps by its SHA-256 goes on working."""
     blocked: bool | None = None
     """`None` leaves it as it is: nobody lifts an emergency block by applying a file again."""
 

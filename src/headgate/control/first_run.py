@@ -38,4 +38,5 @@ def make_first_key(plane: Plane) -> FirstKey | None:
         organization = add_scope(current, ScopeKind.ORGANIZATION, None, slug=SLUG, name="Default", time_zone="UTC")
         team = add_scope(current, ScopeKind.TEAM, organization, slug=SLUG, name="Default")
         key, secret = add_key(current, team, name="first-key", models=("*",), sandbox=True)
+    assert secret is not None, "it was minted here"
     return FirstKey(organization_id=organization.id, team_id=team.id, key=show_key(key), secret=secret)

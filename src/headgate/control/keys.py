@@ -43,7 +43,7 @@ class Key(Struct, frozen=True, kw_only=True):
     """The organization, team, project or user it hangs on."""
     name: str
     hint: str
-    """The last four characters of its secret."""
+    """The last four characters of its secret; empty where only the secret's SHA-256 was given."""
     models: tuple[str, ...]
     sandbox: bool
     """Whether `*` among its models grants `sandbox/*` too."""
@@ -122,6 +122,7 @@ def create_key(plane: Plane, actor: Actor, body: KeyCreate) -> KeyCreated:
             tags=body.tags,
             expires_at_ms=checks.check_expiry(body.expires_at, current.now_ms),
         )
+        assert secret is not None, "it was minted here"
         return _show_once(key, secret)
 
 
@@ -228,8 +229,9 @@ def add_key(
     tags: dict[str, str] | None = None,
     expires_at_ms: int | None = None,
     secret: str | None = None,
+    secret_sha256: str | None = None,
     managed_by: ManagedBy = ManagedBy.API,
-) -> tuple[KeyRow, str]:
+) -> tuple[KeyRow, str | None]:
     """Write, audit and publish a new key; the caller has checked the right to.
 
     Args:
@@ -240,11 +242,12 @@ def add_key(
         sandbox: whether ``*`` grants the sandbox.
         tags: stored on every record.
         expires_at_ms: when it ends by itself.
-        secret: a provisioned one; without it one is minted.
+        secret: a provisioned one; without it and without ``secret_sha256`` one is minted.
+        secret_sha256: the digest of a secret that only its owner knows.
         managed_by: who owns the row.
 
     Returns:
-        The row, and the secret.
+        The row, and the secret where it is known.
 
     Raises:
         ValidationFailedError: a field is malformed.
@@ -252,16 +255,18 @@ def add_key(
     """
     checks.check_name(name)
     checks.refuse_conflict(find_live_key(current.connection, scope.id, name) is not None, _taken(name), "name")
-    if secret is None:
+    given = given_digest(secret, secret_sha256)
+    if given is None:
         secret = mint_secret(current.plane.key_prefix, current.plane.entropy(SECRET_BYTES))
-    digest = check_new_secret(current, secret)
+        given = hash_secret(secret)
+    digest = check_new_digest(current, given, "secret" if secret is not None else "secret_sha256")
     key = KeyRow(
         id=current.mint_id(ids.KEY),
         scope_id=scope.id,
         organization_id=scope.organization_id,
         name=name,
         digest=digest,
-        hint=hint_of(secret),
+        hint="" if secret is None else hint_of(secret),
         models=checks.check_models(models),
         sandbox=sandbox,
         tags=checks.check_tags(tags or {}),
@@ -276,18 +281,27 @@ def add_key(
     return key, secret
 
 
-def check_new_secret(current: Change, secret: str) -> bytes:
-    """Return the digest of a secret that no key has or had.
+def given_digest(secret: str | None, secret_sha256: str | None) -> bytes | None:
+    """Return the digest that a key is to be known by, ``None`` where neither it nor a secret was given.
 
     Raises:
-        ValidationFailedError: it is not of the shape that secrets have.
-        ConflictError: a key has or had it.
+        ValidationFailedError: either is malformed, or both are there.
     """
+    if secret_sha256 is not None:
+        if secret is not None:
+            raise ValidationFailedError("Give `secret` or `secret_sha256`, not both.", param="secret_sha256")
+        return checks.check_secret_sha256(secret_sha256)
+    if secret is None:
+        return None
     if not is_provisionable(secret):
         raise ValidationFailedError("`secret` must be 32 to 256 of A-Z, a-z, 0-9, `_` and `-`.", param="secret")
-    digest = hash_secret(secret)
+    return hash_secret(secret)
+
+
+def check_new_digest(current: Change, digest: bytes, param: str) -> bytes:
+    """Return ``digest``, or raise `ConflictError` where a key has or had that secret."""
     taken = digest_is_taken(current.connection, digest)
-    checks.refuse_conflict(taken, "This secret belongs or belonged to another key; take a new one.", "secret")
+    checks.refuse_conflict(taken, "This secret belongs or belonged to another key; take a new one.", param)
     return digest
 
 

@@ -55,7 +55,8 @@ def _keys(settings: Sequence[ProvisionedKey]) -> tuple[DesiredKey, ...]:
             sandbox=False,
             tags=dict(key.tags),
             expires_at=key.expires_at,
-            secret=key.secret.reveal(),
+            secret=None if key.secret is None else key.secret.reveal(),
+            secret_sha256=None if key.secret_sha256 is None else key.secret_sha256.reveal(),
             blocked=False,
         )
         for key in settings

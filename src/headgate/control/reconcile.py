@@ -20,7 +20,7 @@ from headgate.control.desired import (
     DesiredUser,
 )
 from headgate.control.key_rows import KeyRow, find_live_key, key_of
-from headgate.control.keys import add_key, check_new_secret, end_key, write_key
+from headgate.control.keys import add_key, check_new_digest, end_key, given_digest, write_key
 from headgate.control.plane import Change
 from headgate.control.scopes import add_scope, remove_scope, write_scope
 from headgate.control.timestamps import parse_time
@@ -38,7 +38,7 @@ from headgate.control.users import (
 from headgate.domain.access import ManagedBy, Permission, ScopeKind
 from headgate.domain.errors import HeadgateError
 from headgate.identity.actor import may
-from headgate.identity.secrets import hash_secret, hint_of
+from headgate.identity.secrets import hint_of
 from headgate.storage.tables import scopes, virtual_keys
 
 P = Permission
@@ -210,6 +210,7 @@ class Reconciler:
                 tags=desired.tags,
                 expires_at_ms=expires_at_ms,
                 secret=desired.secret,
+                secret_sha256=desired.secret_sha256,
                 managed_by=self._manager,
             )
             if desired.blocked:
@@ -238,17 +239,16 @@ class Reconciler:
             expires_at_ms=expires_at_ms,
             blocked=present.blocked if desired.blocked is None else desired.blocked,
         )
-        if desired.secret is None:
-            return after
-        digest = hash_secret(desired.secret)
-        if digest == present.digest:
+        digest = given_digest(desired.secret, desired.secret_sha256)
+        if digest is None or digest == present.digest:
             return after
         if digest != present.previous_digest:
-            check_new_secret(self._current, desired.secret)
+            param = "secret" if desired.secret is not None else "secret_sha256"
+            check_new_digest(self._current, digest, param)
         return replace(
             after,
             digest=digest,
-            hint=hint_of(desired.secret),
+            hint="" if desired.secret is None else hint_of(desired.secret),
             previous_digest=None,
             grace_until_ms=None,
             rotated_at_ms=self._current.now_ms,

@@ -93,11 +93,7 @@ def _row(vendor: Vendor) -> str:
         f"`{vendor.base_url}`" if vendor.base_url else "yours",
         credential,
         f"`{vendor.max_output_field}`" if vendor.max_output_field else "as the caller wrote it",
-        "asked"
-        if vendor.include_usage
-        else "always"
-        if vendor.wire_formats[0].startswith("anthropic")
-        else "not asked",
+        _usage_in_streams(vendor),
         f"`{vendor.price_provider}`" if vendor.price_provider else "free unless set" if vendor.local else "none",
     )
     return "| " + " | ".join(cells) + " |\n"

@@ -62,7 +62,7 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
     "prices": ("unpriced", "multiplier"),
     "keys": ("prefix",),
     "organizations[]": ("slug", "name", "time_zone", "keys", "teams", "users"),
-    "organizations[].keys[]": ("name", "models", "secret", "tags", "expires_at"),
+    "organizations[].keys[]": ("name", "models", "secret", "secret_sha256", "tags", "expires_at"),
     "organizations[].teams[]": ("slug", "name", "keys", "projects"),
     "organizations[].teams[].projects[]": ("slug", "name", "keys"),
     "organizations[].users[]": ("email", "name", "roles"),

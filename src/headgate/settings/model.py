@@ -141,11 +141,14 @@ class KeySettings(Struct, frozen=True):
 
 
 class ProvisionedKey(Struct, frozen=True):
-    """A key of the file. ``secret`` is 32 to 256 of ``[A-Za-z0-9_-]``."""
+    """A key of the file: its secret, or the SHA-256 of one that another gateway issued. One of the two is there."""
 
     name: str
     models: tuple[str, ...]
-    secret: Secret
+    secret: Secret | None = None
+    """32 to 256 of ``[A-Za-z0-9_-]``."""
+    secret_sha256: Secret | None = None
+    """64 hexadecimal digits. No secret, but kept out of log lines: of a weak secret it gives too much away."""
     tags: tuple[tuple[str, str], ...] = ()
     expires_at: str | None = None
     """RFC 3339."""

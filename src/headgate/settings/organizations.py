@@ -15,6 +15,7 @@ from headgate.settings.model import (
     ProvisionedProject,
     ProvisionedTeam,
     ProvisionedUser,
+    Secret,
 )
 from headgate.settings.reader import Block, Place
 
@@ -109,19 +110,34 @@ def _keys(place: Place, seen: _Seen) -> tuple[ProvisionedKey, ...]:
 
 def _key(place: Place, seen: _Seen) -> ProvisionedKey:
     block = place.block(KEYS["organizations[].keys[]"])
-    secret_place = block.require("secret", 'such as "${CI_KEY}" or {file: secrets/ci}')
-    secret = secret_place.secret(values.parse_provisioned_secret, "32 to 256 of A-Z, a-z, 0-9, _ and -")
-    digest = sha256(secret.reveal().encode()).digest()
-    if digest in seen.secrets:
-        secret_place.fail(f"is the same secret as on line {seen.secrets[digest]}; each key needs its own")
-    seen.secrets[digest] = secret_place.line
+    secret, secret_sha256 = _secret(block, seen)
     return ProvisionedKey(
         name=block.require("name", 'such as "prod-ml-001"').convert(values.parse_line, "1 to 200 printable characters"),
         models=_models(block.require("models", 'such as ["gpt-4o", "claude-*"], or ["*"] for all')),
         secret=secret,
+        secret_sha256=secret_sha256,
         tags=block.read("tags", _tags, ()),
         expires_at=block.read("expires_at", _moment, None),
     )
+
+
+def _secret(block: Block, seen: _Seen) -> tuple[Secret | None, Secret | None]:
+    """Return the secret or the digest of one, whichever is there, having refused both and a repetition."""
+    secret = secret_sha256 = None
+    place = block.values.get("secret_sha256")
+    if place is None:
+        place = block.require("secret", 'such as "${CI_KEY}" or {file: secrets/ci}')
+        secret = place.secret(values.parse_provisioned_secret, "32 to 256 of A-Z, a-z, 0-9, _ and -")
+        digest = sha256(secret.reveal().encode()).digest()
+    elif "secret" in block.values:
+        place.fail("stands beside secret; give one of the two")
+    else:
+        secret_sha256 = place.secret(values.parse_secret_sha256, "the SHA-256 of a secret as 64 hexadecimal digits")
+        digest = bytes.fromhex(secret_sha256.reveal())
+    if digest in seen.secrets:
+        place.fail(f"is the same secret as on line {seen.secrets[digest]}; each key needs its own")
+    seen.secrets[digest] = place.line
+    return secret, secret_sha256
 
 
 def _models(place: Place) -> tuple[str, ...]:

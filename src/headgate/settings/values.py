@@ -26,6 +26,7 @@ _SLUG: Final = re.compile(r"[a-z0-9-]{1,63}")
 _PROVIDER_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _REGION: Final = re.compile(r"[a-z0-9-]{1,63}")
 _PROVISIONED_SECRET: Final = re.compile(r"[A-Za-z0-9_-]{32,256}")
+_SHA256: Final = re.compile(r"[0-9A-Fa-f]{64}")
 _CREDENTIAL: Final = re.compile(r"[\x21-\x7e]*")
 _EMAIL: Final = re.compile(r"[\x21-\x3f\x41-\x7e]{1,64}@[A-Za-z0-9.-]{1,189}")
 _MOMENT: Final = re.compile(
@@ -279,6 +280,11 @@ def parse_key_prefix(text: str) -> str:
 def parse_provisioned_secret(text: str) -> str:
     """Return a virtual key that was made elsewhere."""
     return _matching(_PROVISIONED_SECRET, text)
+
+
+def parse_secret_sha256(text: str) -> str:
+    """Return a SHA-256 as 64 hexadecimal digits in lower case."""
+    return _matching(_SHA256, text).lower()
 
 
 def parse_credential(text: str) -> str:
