@@ -63,3 +63,10 @@ def test_what_is_left_goes_back_where_it_stood(value: dict[str, object]) -> None
     add_extras(target, members.rest())
 
     assert json.loads(to_json(target)) == value
+
+
+def test_bytes_that_are_no_text_are_refused_like_any_other_fault() -> None:
+    with pytest.raises(InvalidRequestError):
+        Members(b'{"a\xff":1}')
+    with pytest.raises(InvalidRequestError):
+        Members(b'{"a":"\xff"}').text("a")

@@ -150,3 +150,8 @@ def test_an_error_object_under_a_good_status_keeps_the_providers_words_apart() -
     with pytest.raises(MalformedAnswerError) as other:
         meter_body(b'{"message":"not an error object"}')
     assert not isinstance(other.value, FaultyAnswerError)
+
+
+def test_an_answer_that_is_no_text_is_malformed() -> None:
+    with pytest.raises(MalformedAnswerError):
+        meter_body(b'{"data":[],"usage":{"a\xff":1}}')

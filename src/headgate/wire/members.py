@@ -34,7 +34,7 @@ class Members:
         self.path = path
         try:
             self._left = _OBJECT.decode(value)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             fail_at(path or "body", error)
         self._children: dict[str, Members] = {}
 

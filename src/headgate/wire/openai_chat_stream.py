@@ -114,8 +114,8 @@ class StreamDecoder:
         elif data:
             try:
                 self._decode_chunk(Members(data), event.event, into)
-            except InvalidRequestError as error:
-                raise MalformedAnswerError(f"the provider sent an unreadable event: {error.message}") from error
+            except (InvalidRequestError, ValueError, RecursionError) as error:
+                raise MalformedAnswerError(f"the provider sent an unreadable event: {error}") from error
 
     def _decode_chunk(self, members: Members, event: bytes, into: list[StreamEvent]) -> None:
         error = members.take("error")
