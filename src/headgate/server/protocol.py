@@ -397,8 +397,11 @@ class EdgeProtocol(asyncio.Protocol):
 
     def _begin(self, inbound: Inbound) -> None:
         self._running = inbound
-        if inbound.is_complete or inbound.refusal is None:
+        if inbound.is_complete:
             self.deadline = math.inf
+        elif self.deadline == math.inf:
+            # It waited for others, which have none. What is refused already must still arrive in time.
+            self.deadline = self._loop.time() + self.site.header_timeout_s
         task = inbound.task = self._loop.create_task(self._answer(inbound))
         self.site.tasks.add(task)
 
