@@ -12,6 +12,7 @@ CONFIG ?= $(wildcard headgate.yaml)
 ARGS ?=
 BIN := .venv/bin
 SDK := .venv-sdk-openai
+FUZZ := .venv-fuzz
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 COMPILE := $(BIN)/uv pip compile --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header \
 	--no-annotate -q
@@ -59,6 +60,11 @@ $(SDK)/.installed: requirements/sdk-openai.txt | .venv/bin/python
 	$(SDK)/bin/python $(PIP_INSTALL) -r requirements/sdk-openai.txt
 	@touch $@
 
+$(FUZZ)/.installed: requirements/base.txt requirements/fuzz.txt | .venv/bin/python
+	$(PYTHON) -m venv $(FUZZ)
+	$(FUZZ)/bin/python $(PIP_INSTALL) -r requirements/base.txt -r requirements/fuzz.txt
+	@touch $@
+
 .PHONY: install
 install: .venv/.base ## the environment alone; .venv/bin/headgate works after it
 
@@ -101,8 +107,14 @@ bench: .venv/.dev ## the benchmark against nginx and a direct call (ARGS="--quic
 	PYTHONPATH=src $(BIN)/python -m bench $(ARGS)
 
 .PHONY: prove
-prove: .venv/.dev ## the long acceptance figures
-	PYTHONPATH=src $(BIN)/python -m bench.keys $(ARGS)
+prove: .venv/.dev ## the long acceptance figures: keys, soak, fuzzing (about three hours)
+	PYTHONPATH=src $(BIN)/python -m bench.keys
+	PYTHONPATH=src $(BIN)/python -m bench.soak
+	@$(MAKE) --no-print-directory fuzz
+
+.PHONY: fuzz
+fuzz: $(FUZZ)/.installed ## every parser under atheris (ARGS="--minutes 3 --target http_server")
+	PYTHONPATH=src $(FUZZ)/bin/python -m tests.fuzz $(ARGS)
 
 .PHONY: build
 build: .venv/.dev ## wheel and source distribution in dist/
@@ -115,8 +127,9 @@ lock: .venv/.dev ## resolve requirements/*.in again into hash-locked, host-free 
 	$(COMPILE) requirements/build.in -c requirements/base.txt -o requirements/build.txt
 	$(COMPILE) requirements/dev.in -c requirements/base.txt -c requirements/build.txt -o requirements/dev.txt
 	$(COMPILE) requirements/sdk-openai.in -o requirements/sdk-openai.txt
+	$(COMPILE) requirements/fuzz.in -o requirements/fuzz.txt
 
 .PHONY: clean
 clean: ## remove environments, caches and builds; ./data stays
-	rm -rf .venv .venv-sdk-* dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-sdk-* .venv-fuzz dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -370,7 +370,9 @@ def test_an_error_object_under_a_good_status_keeps_the_providers_words_apart() -
         assert "sk-1" not in str(caught.value)
 
 
-@pytest.mark.parametrize("odd", [b'{"usage":{"a\xff":1}}', b'{"choices":[{"delta":{"content":"\xe4"}}]}', b'{"error":"\xff"}'])
+@pytest.mark.parametrize(
+    "odd", [b'{"usage":{"a\xff":1}}', b'{"choices":[{"delta":{"content":"\xe4"}}]}', b'{"error":"\xff"}']
+)
 def test_bytes_that_are_no_text_make_a_malformed_answer_and_no_defect_of_ours(odd: bytes) -> None:
     meter = OpenAIChatMeter(False)
     with pytest.raises(MalformedAnswerError) as caught:
