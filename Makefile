@@ -13,12 +13,13 @@ ARGS ?=
 BIN := .venv/bin
 SDK := .venv-sdk-openai
 FUZZ := .venv-fuzz
+IMAGE := .venv-image
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 COMPILE := $(BIN)/uv pip compile --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header \
 	--no-annotate -q
-CODE := src tests bench
+CODE := src tests bench deploy
 # Suites that start processes, or that need an environment of their own: part of `make test`, not of `make check`.
-WHOLE := tests/sdk tests/e2e tests/security
+WHOLE := tests/sdk tests/deploy tests/e2e tests/security
 
 # What a target needs beyond python and make: $(call need,command,package[,command,package]).
 define need
@@ -65,6 +66,12 @@ $(FUZZ)/.installed: requirements/base.txt requirements/fuzz.txt | .venv/bin/pyth
 	$(FUZZ)/bin/python $(PIP_INSTALL) -r requirements/base.txt -r requirements/fuzz.txt
 	@touch $@
 
+# What deploy/Dockerfile's build step makes, made by the same script.
+$(IMAGE)/.installed: deploy/build-image.sh deploy/healthcheck.py requirements/base.txt requirements/build.txt \
+		pyproject.toml $(shell find src -name '*.py')
+	PYTHON=$(PYTHON) deploy/build-image.sh $(IMAGE)
+	@touch $@
+
 .PHONY: install
 install: .venv/.base ## the environment alone; .venv/bin/headgate works after it
 
@@ -96,7 +103,7 @@ check: lint layers .venv/.dev ## lint, types, layers and unit tests, in under tw
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target types unit
 
 .PHONY: test
-test: lint layers types $(SDK)/.installed ## everything that CI runs
+test: lint layers types $(SDK)/.installed $(IMAGE)/.installed ## everything that CI runs
 	$(call pytest,tests -q)
 
 .PHONY: bench
@@ -131,5 +138,5 @@ lock: .venv/.dev ## resolve requirements/*.in again into hash-locked, host-free 
 
 .PHONY: clean
 clean: ## remove environments, caches and builds; ./data stays
-	rm -rf .venv .venv-sdk-* .venv-fuzz dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-sdk-* $(FUZZ) $(IMAGE) dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
