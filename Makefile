@@ -12,12 +12,14 @@ CONFIG ?= $(wildcard headgate.yaml)
 ARGS ?=
 BIN := .venv/bin
 SDK := .venv-sdk-openai
+FUZZ := .venv-fuzz
+IMAGE := .venv-image
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 COMPILE := $(BIN)/uv pip compile --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header \
 	--no-annotate -q
-CODE := src tests bench
+CODE := src tests bench deploy
 # Suites that start processes, or that need an environment of their own: part of `make test`, not of `make check`.
-WHOLE := tests/sdk tests/e2e tests/security
+WHOLE := tests/sdk tests/deploy tests/e2e tests/security
 
 # What a target needs beyond python and make: $(call need,command,package[,command,package]).
 define need
@@ -59,6 +61,17 @@ $(SDK)/.installed: requirements/sdk-openai.txt | .venv/bin/python
 	$(SDK)/bin/python $(PIP_INSTALL) -r requirements/sdk-openai.txt
 	@touch $@
 
+$(FUZZ)/.installed: requirements/base.txt requirements/fuzz.txt | .venv/bin/python
+	$(PYTHON) -m venv $(FUZZ)
+	$(FUZZ)/bin/python $(PIP_INSTALL) -r requirements/base.txt -r requirements/fuzz.txt
+	@touch $@
+
+# What deploy/Dockerfile's build step makes, made by the same script.
+$(IMAGE)/.installed: deploy/build-image.sh deploy/healthcheck.py requirements/base.txt requirements/build.txt \
+		pyproject.toml $(shell find src -name '*.py')
+	PYTHON=$(PYTHON) deploy/build-image.sh $(IMAGE)
+	@touch $@
+
 .PHONY: install
 install: .venv/.base ## the environment alone; .venv/bin/headgate works after it
 
@@ -90,7 +103,7 @@ check: lint layers .venv/.dev ## lint, types, layers and unit tests, in under tw
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target types unit
 
 .PHONY: test
-test: lint layers types $(SDK)/.installed ## everything that CI runs
+test: lint layers types $(SDK)/.installed $(IMAGE)/.installed ## everything that CI runs
 	$(call pytest,tests -q)
 
 .PHONY: bench
@@ -101,8 +114,14 @@ bench: .venv/.dev ## the benchmark against nginx and a direct call (ARGS="--quic
 	PYTHONPATH=src $(BIN)/python -m bench $(ARGS)
 
 .PHONY: prove
-prove: .venv/.dev ## the long acceptance figures
-	PYTHONPATH=src $(BIN)/python -m bench.keys $(ARGS)
+prove: .venv/.dev ## the long acceptance figures: keys, soak, fuzzing (about three hours)
+	PYTHONPATH=src $(BIN)/python -m bench.keys
+	PYTHONPATH=src $(BIN)/python -m bench.soak
+	@$(MAKE) --no-print-directory fuzz
+
+.PHONY: fuzz
+fuzz: $(FUZZ)/.installed ## every parser under atheris (ARGS="--minutes 3 --target http_server")
+	PYTHONPATH=src $(FUZZ)/bin/python -m tests.fuzz $(ARGS)
 
 .PHONY: build
 build: .venv/.dev ## wheel and source distribution in dist/
@@ -115,8 +134,9 @@ lock: .venv/.dev ## resolve requirements/*.in again into hash-locked, host-free 
 	$(COMPILE) requirements/build.in -c requirements/base.txt -o requirements/build.txt
 	$(COMPILE) requirements/dev.in -c requirements/base.txt -c requirements/build.txt -o requirements/dev.txt
 	$(COMPILE) requirements/sdk-openai.in -o requirements/sdk-openai.txt
+	$(COMPILE) requirements/fuzz.in -o requirements/fuzz.txt
 
 .PHONY: clean
 clean: ## remove environments, caches and builds; ./data stays
-	rm -rf .venv .venv-sdk-* dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-sdk-* $(FUZZ) $(IMAGE) dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -75,6 +76,7 @@ class Gateway:
         self._config = directory / "headgate.yaml" if config is not None else None
         self._log = directory / "log.txt"
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_begins = 0
         directory.mkdir(parents=True, exist_ok=True)
         if self._config is not None:
             assert config is not None
@@ -101,6 +103,15 @@ class Gateway:
         return self._process.pid
 
     @property
+    def admin_port(self) -> int:
+        """Where administration is answered: a listener of its own with ``server.admin_listen``."""
+        deadline = time.monotonic() + 10
+        while (found := re.search(r"admin API +http://[^/]+:(\d+)/", self.log()[self._log_begins :])) is None:
+            assert time.monotonic() < deadline, "the gateway does not say where its admin API is"
+            time.sleep(0.01)
+        return int(found[1])
+
+    @property
     def admin_token(self) -> str:
         return (self.data_dir / "admin-token").read_text().strip()
 
@@ -118,7 +129,7 @@ class Gateway:
         command = [sys.executable, "-m", "headgate.cli", "serve"]
         if self._config is not None:
             command += ["--config", str(self._config)]
-        before = len(self.log())
+        before = self._log_begins = len(self.log())
         started = time.monotonic()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -177,9 +188,10 @@ class Gateway:
         key: str | None = KEY,
         headers: Mapping[str, str] | None = None,
         timeout_s: float = 20.0,
+        port: int | None = None,
     ) -> Answer:
         """Send one request; ``body`` is bytes or something that JSON can hold."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=timeout_s)
         try:
             connection.request(method, path, _bytes(body), _fields(body, key, headers))
             answer = connection.getresponse()
@@ -206,9 +218,9 @@ class Gateway:
         """Send a request below ``/admin/v1`` as the operator."""
         return self.request(method, f"/admin/v1{path}", body, key=self.admin_token, headers=headers)
 
-    def exchange(self, data: bytes, *, within_s: float = 10.0) -> bytes:
+    def exchange(self, data: bytes, *, within_s: float = 10.0, port: int | None = None) -> bytes:
         """Send raw bytes over a connection of their own; return what comes back until the other side closes."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=within_s) as line:
+        with socket.create_connection(("127.0.0.1", port or self.port), timeout=within_s) as line:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 line.sendall(data)
             return receive_all(line)

@@ -7,15 +7,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
 import typer.main
 import yaml
 
+from headgate.admin.problem import problem_of
 from headgate.cli.commands import app
 from headgate.domain.errors import HeadgateError
+from headgate.server.foreign import foreign_renderer
+from headgate.server.protocol import _refusal_of
 from headgate.settings.keys import KEYS
 from headgate.settings.load import load_settings, parse_settings
 from headgate.settings.model import Settings
+from headgate.wire import WIRE_FORMATS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "bench").glob("*.md")])
@@ -192,6 +197,29 @@ def test_every_error_code_has_its_anchor_and_status() -> None:
 
     assert documented == {kind.code: kind.status for kind in subclasses(HeadgateError)}
     assert documented.keys() <= anchors(ERRORS)
+
+
+def shapes_of(error: HeadgateError) -> dict[str, bytes]:
+    """Every way in which an error leaves the gateway."""
+    shapes = {"problem": msgspec.json.encode(problem_of(error, "req_1")), "before a request": _refusal_of(error)}
+    for form in WIRE_FORMATS.values():
+        shapes[form.name] = form.render_error(error, "req_1")
+        shapes[f"{form.name}, in a stream"] = form.render_stream_error(error, "req_1")
+    for path in ("/v1/messages", "/v1beta/models/x:generateContent"):
+        render = foreign_renderer(path, [])
+        if render is not None:
+            shapes[path] = render(error, "req_1")
+    return shapes
+
+
+@pytest.mark.parametrize("kind", list(subclasses(HeadgateError)), ids=lambda kind: kind.code)
+def test_every_error_leads_to_its_anchor_in_every_shape(kind: type[HeadgateError]) -> None:
+    for shape, rendered in shapes_of(kind("words")).items():
+        (url,) = set(re.findall(rb'"doc_url":"([^"]+)"', rendered))
+        page, _, anchor = url.decode().partition("#")
+        assert ROOT / f"docs/{page.partition('/docs/')[2]}.md" == ERRORS, shape
+        assert anchor == kind.code, shape
+        assert anchor in anchors(ERRORS), shape
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.name)

@@ -157,7 +157,7 @@ def test_every_exemption_is_of_a_file_that_has_no_test_file() -> None:
 
 
 def test_the_locks_pin_by_hash_and_hold_no_address() -> None:
-    assert [path.name for path in LOCKS] == ["base.txt", "build.txt", "dev.txt", "sdk-openai.txt"]
+    assert [path.name for path in LOCKS] == ["base.txt", "build.txt", "dev.txt", "fuzz.txt", "sdk-openai.txt"]
     for path in LOCKS:
         text = path.read_text("utf-8")
         assert "://" not in text, path.name
@@ -215,7 +215,8 @@ def test_make_lists_every_target_of_the_contract() -> None:
     listed = subprocess.run(["make", "--silent", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     targets = re.findall(r"^  make ([a-z]+)", listed, re.MULTILINE)
 
-    assert set(targets) == {"help", "install", "run", "test", "check", "bench", "prove", "build", "lock", "clean"}
+    contract = {"help", "install", "run", "test", "check", "bench", "prove", "fuzz", "build", "lock", "clean"}
+    assert set(targets) == contract
 
 
 def test_one_layers_contract_names_every_room() -> None:

@@ -16,6 +16,7 @@ def test_a_problem_says_all_of_an_error():
         "code": "validation_failed",
         "param": "x",
         "request_id": "req_1",
+        "doc_url": "https://headgate.dev/docs/reference/errors#validation_failed",
     }
 
 

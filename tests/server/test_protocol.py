@@ -323,6 +323,25 @@ async def test_a_refused_request_leaves_the_connection_usable_or_in_time_closed(
         writer.close()
 
 
+async def test_a_refused_request_behind_others_is_not_waited_for_for_ever() -> None:
+    """Found by fuzzing: those before it are answered without a deadline, which it must not inherit."""
+
+    def admit_get(inbound: Inbound) -> None:
+        if inbound.method != "GET":
+            refuse_at_once(inbound)
+
+    async def answer(inbound: Inbound) -> None:
+        inbound.whole(200 if inbound.refusal is None else 405, [], b"")
+
+    async with listening(Application(admit_get, answer), header_timeout_s=0.3) as listener:
+        reader, writer = await connect(listener)
+        writer.write(GET + GET + b"PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n")
+        answers = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+    assert answers.count(b"HTTP/1.1 200 ") == 2
+    assert answers.count(b"HTTP/1.1 405 ") == 1
+
+
 async def test_a_body_beyond_its_bound_is_refused_while_it_arrives() -> None:
     seen: list[HeadgateError | None] = []
 

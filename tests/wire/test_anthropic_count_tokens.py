@@ -3,14 +3,33 @@
 import json
 
 import pytest
+from msgspec import Raw
 
 from headgate.domain.errors import InvalidRequestError, UnsupportedParameterError
 from headgate.domain.usage import TokenUsage
 from headgate.wire import WIRE_FORMATS
 from headgate.wire.format import MalformedAnswerError, UpstreamBody
+from tests.wire.golden import cases_with, check_golden, given
 
 COUNT = WIRE_FORMATS["anthropic_count_tokens"]
 BODY = b'{"model":"claude","system":"Be brief.","messages":[{"role":"user","content":"hi"}],"tools":[],"x":1.0}'
+
+
+@pytest.mark.parametrize("case", cases_with("request.json", COUNT.name))
+def test_what_is_sent_and_counted_of_a_request_is_as_written_down(case: str) -> None:
+    envelope = COUNT.parse_envelope(given(case, "request.json", COUNT.name))
+    read = {
+        "model": envelope.model,
+        "end_user": envelope.end_user,
+        "texts_to_count": COUNT.input_text(envelope),
+        "sent": Raw(COUNT.render_upstream(envelope, UpstreamBody("upstream-model"))),
+    }
+    check_golden(case, "request.read.json", read, COUNT.name)
+
+
+@pytest.mark.parametrize("case", cases_with("response.json", COUNT.name))
+def test_an_answer_uses_nothing(case: str) -> None:
+    assert COUNT.meter_body(given(case, "response.json", COUNT.name)).usage == TokenUsage()
 
 
 def test_only_the_model_is_replaced() -> None:

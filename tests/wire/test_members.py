@@ -74,3 +74,10 @@ def test_members_that_are_read_already_are_taken_without_reading_them_again() ->
     assert members.required_object("c").integer("d") == 2
     assert members.rest() == {}
     assert list(given) == ["a", "b", "c"]
+
+
+def test_bytes_that_are_no_text_are_refused_like_any_other_fault() -> None:
+    with pytest.raises(InvalidRequestError):
+        Members(b'{"a\xff":1}')
+    with pytest.raises(InvalidRequestError):
+        Members(b'{"a":"\xff"}').text("a")

@@ -128,3 +128,9 @@ def test_a_foreign_stop_never_looks_like_a_normal_finish(
     reason: chat.StopReason, native: str | None, word: str
 ) -> None:
     assert render_stop(reason, native, "anthropic_messages") == word
+
+
+@pytest.mark.parametrize("odd", [b'{"m\xff":1}', b'{"model":"\xff","choices":[]}'])
+def test_bytes_that_are_no_text_are_no_answer(odd: bytes) -> None:
+    with pytest.raises(MalformedAnswerError):
+        parse_response(odd)

@@ -368,3 +368,21 @@ def test_an_error_object_under_a_good_status_keeps_the_providers_words_apart() -
             meter_body(body)
         assert caught.value.fault.message == "wrong key sk-1"
         assert "sk-1" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "odd", [b'{"usage":{"a\xff":1}}', b'{"choices":[{"delta":{"content":"\xe4"}}]}', b'{"error":"\xff"}']
+)
+def test_bytes_that_are_no_text_make_a_malformed_answer_and_no_defect_of_ours(odd: bytes) -> None:
+    meter = OpenAIChatMeter(False)
+    with pytest.raises(MalformedAnswerError) as caught:
+        meter.feed(TEXT + b"data: " + odd + b"\n\n")
+    assert caught.value.passed == TEXT
+    with pytest.raises(MalformedAnswerError):
+        meter_body(odd)
+
+
+def test_an_error_event_whose_words_cannot_be_read_is_an_error_all_the_same() -> None:
+    meter = OpenAIChatMeter(False)
+    assert meter.feed(b'event: error\ndata: {"a":"\xff"}\n\n') == b""
+    assert meter.fault == UpstreamFault("the provider's stream failed")

@@ -94,3 +94,12 @@ def test_two_spoken_answers_in_one_message_are_refused() -> None:
     spoken = chat.AudioPart(None, audio_id="a")
     with pytest.raises(UnsupportedFeatureError):
         render_assistant({}, (spoken, spoken), Rendering("openai_chat", "openai_chat"), "message")
+
+
+@pytest.mark.parametrize("odd", [b'{"mo\xffde":1}', b"1e400", b"[" * 200 + b"]" * 200])
+def test_a_breakpoint_that_cannot_be_read_stays_the_callers_bytes(odd: bytes) -> None:
+    part = b'{"type":"text","text":"x","prompt_cache_breakpoint":%b}' % odd
+
+    assert parse_content(Raw(b"[%b]" % part), "content") == [
+        chat.TextPart("x", extras={"prompt_cache_breakpoint": Raw(odd)})
+    ]

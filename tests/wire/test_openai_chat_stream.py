@@ -277,3 +277,17 @@ def test_thinking_of_another_dialect_is_encoded_with_its_proof() -> None:
     assert b'"reasoning_details":[{"type":"reasoning.text","signature":"sig"}]' in signed
     assert b'"reasoning_details":[{"type":"reasoning.encrypted","data":"xx"}]' in hidden
     assert encoder.encode(chat.PartEnd(0, 1)) == b""
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b'{"m\xff":1}',
+        b'{"choices":[{"delta":{"content":"\xe4"}}]}',
+        b'{"error":"\xff"}',
+        b'{"choices":[{"error":{"a\xff":1}}]}',
+    ],
+)
+def test_bytes_that_are_no_text_make_an_unreadable_event(odd: bytes) -> None:
+    with pytest.raises(MalformedAnswerError):
+        StreamDecoder().feed(b"data: " + odd + b"\n\n")

@@ -26,6 +26,8 @@ class Problem(Struct, frozen=True):
     """The field to blame, e.g. ``tags.team``."""
     request_id: str
     """Names this request in the log and in the audit trail."""
+    doc_url: str
+    """The page that explains the code: ``type``, under the name that errors have it by everywhere else."""
 
 
 def problem_of(error: HeadgateError, request_id: str) -> Problem:
@@ -38,4 +40,5 @@ def problem_of(error: HeadgateError, request_id: str) -> Problem:
         code=error.code,
         param=error.param,
         request_id=request_id,
+        doc_url=error.doc_url,
     )

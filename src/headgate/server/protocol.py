@@ -405,8 +405,6 @@ class EdgeProtocol(asyncio.Protocol):
 
     def _begin(self, inbound: Inbound) -> None:
         self._running = inbound
-        if inbound.is_complete or inbound.refusal is None:
-            self.deadline = math.inf
         task = inbound.task = self._loop.create_task(self._answer(inbound))
         self.site.tasks.add(task)
 

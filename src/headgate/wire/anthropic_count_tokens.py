@@ -58,7 +58,7 @@ def meter_body(body: bytes) -> Metered:
     """
     try:
         _COUNT.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise MalformedAnswerError("the provider sent no count of tokens") from error
     return _NOTHING
 

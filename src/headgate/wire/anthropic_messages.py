@@ -79,7 +79,7 @@ def _parse_plain(body: bytes, fields: dict[str, Raw]) -> Envelope | None:
         return None
     try:
         plain = _PLAIN.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     if not plain.model.isprintable() or plain.model.isspace():
         return None

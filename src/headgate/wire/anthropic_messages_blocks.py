@@ -149,7 +149,7 @@ def is_object(text: str) -> bool:
     """Say whether a text is a JSON object."""
     try:
         _OBJECT.decode(text)
-    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+    except (ValueError, RecursionError):
         return False
     return True
 

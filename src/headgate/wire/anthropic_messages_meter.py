@@ -58,7 +58,7 @@ def meter_body(body: bytes) -> Metered:
     """
     try:
         plain = _PLAIN_ANSWER.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return _meter_any(body)
     usage = read_plain_usage(plain.usage)
     if usage is None or plain.error or not bytes(plain.content).startswith(b"["):
@@ -225,7 +225,7 @@ class AnthropicMessagesMeter:
 def _read_event(data: bytes) -> _Event:
     try:
         return _EVENT.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         # Lone surrogates, and numbers beyond 64 bits in members that are skipped in the second reading.
         try:
             return msgspec.convert(read_any(data), _Event)

@@ -125,7 +125,7 @@ def take_cache(members: Members) -> CacheHint | None:
         return None
     try:
         hint = _CACHE.decode(value)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         hint = {}
     ttl = hint.get("ttl")
     if hint.get("type") == "ephemeral" and len(hint) == (1 if ttl is None else 2) and (ttl is None or ttl in _TTL_S):

@@ -65,7 +65,7 @@ def read_plain_message(raw: Raw) -> Message | None:
     """Return a message of text, tool calls and results of text; ``None`` for any other."""
     try:
         message = _MESSAGE.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     role, content = _ROLES[message.role], message.content
     if isinstance(content, str):
@@ -88,7 +88,7 @@ def read_plain_texts(raw: Raw) -> list[Part] | None:
     """Return a list of text blocks, as ``system`` is one; ``None`` for any other value."""
     try:
         blocks = _TEXTS.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     return [TextPart(block.text, _read_cache(block.cache_control)) for block in blocks]
 
@@ -109,7 +109,7 @@ def read_plain_tool(raw: Raw) -> FunctionTool | None:
     """Return a client's tool with no more than its description; ``None`` for any other tool."""
     try:
         tool = _TOOL.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     if len(tool.input_schema) == 4 and bytes(tool.input_schema) == b"null":
         return None

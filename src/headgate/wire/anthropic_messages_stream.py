@@ -121,7 +121,7 @@ class StreamDecoder:
         """Decode an event that only goes on with an open block; False leaves it to the careful way."""
         try:
             event = _PLAIN_EVENT.decode(data)
-        except (msgspec.DecodeError, RecursionError):
+        except (ValueError, RecursionError):
             return False
         index, delta = event.index, event.delta
         kind = self._kinds.get(index)

@@ -292,7 +292,7 @@ def read_value(decoder: "msgspec.json.Decoder[T]", value: Raw, param: str) -> T:
     """Decode one member's value; raises `InvalidRequestError` naming the exact field."""
     try:
         return decoder.decode(value)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         fail_at(param, error)
 
 

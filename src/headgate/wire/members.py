@@ -40,7 +40,7 @@ class Members:
             return
         try:
             self._left = _OBJECT.decode(value)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             fail_at(path or "body", error)
 
     def __contains__(self, name: str) -> bool:
@@ -120,7 +120,7 @@ class Members:
             return None
         try:
             return decoder.decode(value)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             fail_at(self.at(name), error)
 
     def _require(self, name: str) -> NoReturn:

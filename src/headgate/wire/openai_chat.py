@@ -81,7 +81,7 @@ def _parse_plain(body: bytes, fields: dict[str, Raw]) -> Envelope | None:
         return None
     try:
         plain = _PLAIN.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     model, max_field, max_tokens = plain.model, None, None
     if not model.isprintable() or model.isspace():

@@ -52,7 +52,7 @@ def parse_usage(value: Raw) -> tuple[TokenUsage | None, Extras]:
     """Return a usage object's counts and its unmodelled members."""
     try:
         usage = read_usage(read_any(value))
-    except ValueError:
+    except (ValueError, RecursionError):
         usage = None
     if usage is None:
         return None, {}

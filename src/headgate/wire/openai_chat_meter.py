@@ -12,7 +12,7 @@ from msgspec import Struct
 from headgate.domain.usage import TokenUsage
 from headgate.wire.format import FaultyAnswerError, MalformedAnswerError, Metered, UpstreamFault
 from headgate.wire.json_body import member_of, read_any
-from headgate.wire.openai_errors import read_fault
+from headgate.wire.openai_errors import parse_fault, read_fault
 from headgate.wire.openai_usage import PlainUsage, read_plain_usage, read_usage
 from headgate.wire.sse import MAX_EVENT_BYTES, SseDecoder, SseEvent
 
@@ -72,7 +72,7 @@ _PLAIN_ANSWER: Final = msgspec.json.Decoder(_PlainAnswer)
 def _read_answer(data: bytes) -> _Answer:
     try:
         return _ANSWER.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         # Lone surrogates, and numbers beyond 64 bits in members that are skipped in the second reading.
         try:
             return msgspec.convert(read_any(data), _Answer)
@@ -139,7 +139,7 @@ def _meter_plain(body: bytes) -> Metered | None:
     """Meter an answer of OpenAI's own shape; ``None`` for anything else, which `_meter_any` then judges."""
     try:
         answer = _PLAIN_ANSWER.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     usage = read_plain_usage(answer.usage)
     if usage is None or answer.error:
@@ -149,7 +149,7 @@ def _meter_plain(body: bytes) -> Metered | None:
         if choice.error:
             return None
         reason = reason or choice.finish_reason
-    return Metered(usage, reason)
+    return Metered(usage, reason or None)
 
 
 def _meter_any(body: bytes) -> Metered:
@@ -283,9 +283,7 @@ class OpenAIChatMeter:
         answer = _read_answer(data)
         choices = answer.choices
         if answer.error or event == b"error":
-            self.fault = (
-                _fault_of(answer) or read_fault(read_any(data)) or UpstreamFault("the provider's stream failed")
-            )
+            self.fault = _fault_of(answer) or parse_fault(data) or UpstreamFault("the provider's stream failed")
             return False
         if choices:
             for choice in choices:

@@ -106,8 +106,11 @@ def _take_cache(members: Members) -> CacheHint | None:
     value = members.take("prompt_cache_breakpoint")
     if value is None:
         return None
-    if msgspec.json.decode(value) == _BREAKPOINT:
-        return CacheHint()
+    try:
+        if msgspec.json.decode(value) == _BREAKPOINT:
+            return CacheHint()
+    except (ValueError, RecursionError):
+        pass  # What the hub cannot read is not its own to judge.
     members.put_back("prompt_cache_breakpoint", value)
     return None
 
@@ -155,7 +158,7 @@ def _read_proofs(value: Raw, thought: str | None) -> list[Part] | None:
     texts: list[str] = []
     try:
         proofs = _PROOFS.decode(value)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     for proof in proofs:
         if isinstance(proof, _Encrypted):

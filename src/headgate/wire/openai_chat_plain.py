@@ -55,7 +55,7 @@ def read_plain_message(raw: Raw) -> Message | None:
     """Return a message of text, tool calls or one tool's result; ``None`` for any other."""
     try:
         message = _MESSAGE.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     role, content = message.role, message.content
     texts: tuple[TextPart, ...] = ()
@@ -83,7 +83,7 @@ def read_plain_tool(raw: Raw) -> FunctionTool | None:
     """Return a function with no more than OpenAI describes; ``None`` for any other tool."""
     try:
         inner = _TOOL.decode(raw).function
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     schema = inner.parameters
     return FunctionTool(

@@ -165,14 +165,14 @@ class StreamDecoder:
         elif data:
             try:
                 self._decode_chunk(Members(data), event.event, into)
-            except InvalidRequestError as error:
-                raise MalformedAnswerError(f"the provider sent an unreadable event: {error.message}") from error
+            except (InvalidRequestError, ValueError, RecursionError) as error:
+                raise MalformedAnswerError(f"the provider sent an unreadable event: {error}") from error
 
     def _decode_plain(self, data: bytes, into: list[StreamEvent]) -> bool:
         """Decode a chunk that only goes on with what has begun; False leaves it to the careful way."""
         try:
             chunk = _PLAIN_CHUNK.decode(data)
-        except (msgspec.DecodeError, RecursionError):
+        except (ValueError, RecursionError):
             return False
         tier, print_ = chunk.service_tier, chunk.system_fingerprint
         if (

@@ -137,7 +137,7 @@ def meter_body(body: bytes) -> Metered:
     """
     try:
         answer = _ANSWER.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         fault = _fault_of(body)
         if fault is not None:
             raise FaultyAnswerError(fault) from error
