@@ -78,7 +78,7 @@ def is_problem(answer: Answer, status: int, code: str) -> dict[str, Any]:
     assert (problem["status"], problem["code"]) == (status, code)
     assert problem["request_id"] == answer.headers["x-request-id"]
     assert problem["type"].endswith(f"#{code}")
-    assert set(problem) == {"type", "title", "status", "detail", "code", "param", "request_id"}
+    assert set(problem) == {"type", "title", "status", "detail", "code", "param", "request_id", "doc_url"}
     return problem
 
 

@@ -13,7 +13,7 @@ from headgate.wire.format import MalformedAnswerError, WireFormat
 from headgate.wire.json_body import read_members
 from headgate.wire.openai_chat_hub import render_request as render_openai_request
 from headgate.wire.translate import can_translate
-from tests.fuzz import http_server, http_upstream, texts, tokens, wires
+from tests.fuzz import http_server, http_upstream, texts, tokens, whole_gateway, wires
 from tests.fuzz.target import Target
 
 _REFUSALS: Final = (InvalidRequestError, MalformedAnswerError)
@@ -80,6 +80,8 @@ TARGETS: Final[dict[str, Target]] = {
     for target in (
         Target("http_server", http_server.run, (), "", tokens.HTTP),
         Target("http_upstream", http_upstream.run, (), "", tokens.HTTP_ANSWER),
+        Target("gateway_request", whole_gateway.run_request, (), "", tokens.HTTP + tokens.JSON),
+        Target("gateway_answer", whole_gateway.run_answer, (), "openai_chat/*/stream.sse", tokens.SSE),
         Target("head", texts.head, texts.HEAD_REFUSALS, "", tokens.HEAD),
         Target("configuration", texts.configuration, texts.CONFIGURATION_REFUSALS, "", tokens.YAML),
         Target("sse", wires.sse, (), "openai_chat/*/stream.sse", tokens.SSE),

@@ -23,10 +23,20 @@ class Turns(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self.now
 
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+        """Do at once what would be done in a thread."""
+        future = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
     def settle(self, most: int = 1000) -> None:
         """Turn until no callback waits."""
         for _ in range(most):
-            if not self._ready:  # pyright: ignore[reportAttributeAccessIssue]  BaseEventLoop's own queue
+            # BaseEventLoop's own queues: what is due now, and what time has made due.
+            if not self._ready and not any(timer.when() <= self.now for timer in self._scheduled):
                 return
             self.call_soon(self.stop)
             self.run_forever()
