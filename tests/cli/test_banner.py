@@ -53,9 +53,10 @@ def test_the_operator_learns_what_is_on_and_where_the_token_lies(part: str):
 
 def test_who_has_the_sandbox_alone_learns_how_to_add_a_vendor_where_that_is_true():
     alone = replace(FIRST, providers_on=("sandbox",), vendors_by_environment=True)
-    assert "OPENAI_API_KEY, GEMINI_API_KEY" in banner(alone)
-    assert "GEMINI_API_KEY" not in banner(replace(alone, vendors_by_environment=False))
-    assert "GEMINI_API_KEY" not in banner(replace(alone, providers_on=("sandbox", "openai")))
+    words = "OPENAI_API_KEY, ANTHROPIC_API_KEY"
+    assert words in banner(alone)
+    assert words not in banner(replace(alone, vendors_by_environment=False))
+    assert words not in banner(replace(alone, providers_on=("sandbox", "openai")))
 
 
 def test_the_exports_are_lines_a_shell_takes():
@@ -63,4 +64,6 @@ def test_the_exports_are_lines_a_shell_takes():
     assert exports == [
         ["export", "OPENAI_BASE_URL=http://127.0.0.1:4100/v1"],
         ["export", "OPENAI_API_KEY=hg_secret"],
+        ["export", "ANTHROPIC_BASE_URL=http://127.0.0.1:4100"],
+        ["export", "ANTHROPIC_AUTH_TOKEN=hg_secret"],
     ]

@@ -57,7 +57,7 @@ def banner(greeting: Greeting) -> str:
     lines = [""]
     lines.append(f"  providers on   {', '.join(greeting.providers_on) or 'none'}")
     if greeting.vendors_by_environment and greeting.providers_on == ("sandbox",):
-        lines.append("                 (OPENAI_API_KEY, GEMINI_API_KEY … in the environment switch their vendors on)")
+        lines.append("                 (OPENAI_API_KEY, ANTHROPIC_API_KEY … in the environment switch their vendors on)")
     lines += [f"  provider off   {reason}" for reason in greeting.providers_off]
     lines.append(f"  admin API      {greeting.admin_url}/admin/v1/docs  (admin token: {greeting.admin_token_source})")
     if greeting.secret is not None:
@@ -75,6 +75,8 @@ def banner(greeting: Greeting) -> str:
     )
     lines += ["", "Or point OpenAI's SDKs at it:", ""]
     lines += [f"  export OPENAI_BASE_URL={greeting.url}/v1", f'  export OPENAI_API_KEY="{key}"', ""]
+    lines += ["Or Anthropic's, and Claude Code:", ""]
+    lines += [f"  export ANTHROPIC_BASE_URL={greeting.url}", f'  export ANTHROPIC_AUTH_TOKEN="{key}"', ""]
     return "\n".join(lines)
 
 
