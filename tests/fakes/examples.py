@@ -27,7 +27,7 @@ def example(schema: dict[str, Any], root: dict[str, Any] | None = None) -> Any:
 
 def arguments(schema: dict[str, Any], index: int) -> dict[str, Any]:
     """Arguments for a tool; the tools of our own scripts get the number of the call among them."""
-    if set(schema.get("properties", {})) <= {"place", "call"}:
+    if set(schema.get("properties", {})) in (set(), {"place", "call"}):
         return {"place": PLACE, "call": index}
     return example(schema)
 
