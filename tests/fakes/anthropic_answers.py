@@ -9,7 +9,7 @@ import hashlib
 import json
 from typing import Any, NamedTuple
 
-from tests.fakes import anthropic_turns, examples
+from tests.fakes import anthropic_rules, anthropic_turns, examples
 from tests.fakes.anthropic_turns import blocks
 from tests.fakes.openai_answers import WORDS
 
@@ -84,7 +84,7 @@ def _turn(body: dict[str, Any]) -> _Turn:
     if "refuse" in text:
         details = {"type": "refusal", "category": "general_harms", "explanation": EXPLANATION}
         return _Turn([], "refusal", stop_details=details)
-    thoughts = [_thoughts(body)] if body.get("thinking", {}).get("type") in ("enabled", "adaptive") else []
+    thoughts = _thoughts(body)
     calls = _calls(body, text)
     if calls:
         return _Turn([*thoughts, *calls], "tool_use")
@@ -111,13 +111,18 @@ def _words(pieces: list[str]) -> _Block:
     return _Block({"type": "text", "text": ""}, {"type": "text", "text": "".join(pieces)}, deltas, len(pieces))
 
 
-def _thoughts(body: dict[str, Any]) -> _Block:
+def _thoughts(body: dict[str, Any]) -> list[_Block]:
     """Thoughts with their signature; ``display: omitted`` keeps the signature alone."""
-    shown = () if body["thinking"].get("display") == "omitted" else THOUGHTS
+    unasked = anthropic_rules.MODELS.get(body["model"], anthropic_rules.FAULTY).thinks_unasked
+    thinking = body.get("thinking") or {"type": "adaptive" if unasked else "disabled"}
+    forced = (body.get("tool_choice") or {}).get("type") in ("any", "tool")
+    if thinking["type"] not in ("enabled", "adaptive") or (forced and "thinking" not in body):
+        return []
+    shown = () if thinking.get("display", "omitted" if unasked else "summarized") == "omitted" else THOUGHTS
     whole = {"type": "thinking", "thinking": "".join(shown), "signature": SIGNATURE}
     deltas = [{"type": "thinking_delta", "thinking": piece} for piece in shown]
     deltas.append({"type": "signature_delta", "signature": SIGNATURE})
-    return _Block({"type": "thinking", "thinking": "", "signature": ""}, whole, deltas, len(THOUGHTS))
+    return [_Block({"type": "thinking", "thinking": "", "signature": ""}, whole, deltas, len(THOUGHTS))]
 
 
 def _calls(body: dict[str, Any], text: str) -> list[_Block]:

@@ -28,14 +28,18 @@ class Model(NamedTuple):
     adaptive_thinking: bool
     sampling: bool
     prefill: bool
+    effort: bool
     later_system: bool
+    thinks_unasked: bool
+    """Adaptive thinking is on where a request does not say, and its text is omitted."""
 
 
+_OLDER = Model(True, False, True, True, False, False, False)
 MODELS = {
-    "claude-sonnet-4-5": Model(True, False, True, True, False),
-    "claude-haiku-4-5": Model(True, False, True, True, False),
-    "claude-sonnet-4-6": Model(True, True, True, False, False),
-    "claude-opus-5-5": Model(False, True, False, False, True),
+    "claude-sonnet-4-5": _OLDER,
+    "claude-haiku-4-5": _OLDER,
+    "claude-sonnet-4-6": Model(True, True, True, False, True, False, False),
+    "claude-opus-5-5": Model(False, True, False, False, True, True, True),
 }
 FAULTY = MODELS["claude-sonnet-4-5"]
 """What a model called ``fault-…`` can do."""
@@ -276,6 +280,10 @@ def _format(asked: Asked) -> str | None:
     unknown = [name for name in config if name not in ("effort", "format", "task_budget")]
     if unknown:
         return f"output_config.{unknown[0]}: Extra inputs are not permitted"
+    if config.get("effort") is not None and not asked.model.effort:
+        return "This model does not support the effort parameter."
+    if config.get("effort") not in (None, "low", "medium", "high", "xhigh", "max"):
+        return "output_config.effort: Input should be 'low', 'medium', 'high', 'xhigh' or 'max'"
     wanted = config.get("format") or asked.body.get("output_format")
     if wanted is None:
         return None

@@ -174,7 +174,10 @@ def _usage(body: dict[str, Any], output_tokens: int) -> dict[str, Any]:
     input_tokens = _input_tokens(body)
     before = _input_tokens(body | {"messages": body["messages"][:-1]})
     cached = before // 128 * 128 if before >= 1024 else 0
-    thinks = body["model"].startswith("o3") or body.get("reasoning_effort") is not None
+    thinks = body["model"].startswith("o3")
+    if body.get("reasoning_effort") not in (None, "none"):
+        # Tokens of reasoning are part of the completion's.
+        thinks, output_tokens = True, output_tokens + 2
     return {
         "prompt_tokens": input_tokens,
         "completion_tokens": output_tokens,

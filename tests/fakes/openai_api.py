@@ -40,6 +40,9 @@ def _answer(exchange: Exchange) -> tuple[Plan, str]:
     if exchange.method == "GET" and path == "/v1/models":
         data = [_model(name) for name in openai_rules.CHAT_MODELS]
         return Plan([Send(json.dumps({"object": "list", "data": data}).encode())]), ""
+    name = path.removeprefix("/v1/models/")
+    if exchange.method == "GET" and name in openai_rules.CHAT_MODELS:
+        return Plan([Send(json.dumps(_model(name)).encode())]), ""
     routes = {
         "/v1/chat/completions": (openai_rules.check_chat, openai_answers.chat),
         "/v1/embeddings": (openai_rules.check_embeddings, openai_answers.embeddings),

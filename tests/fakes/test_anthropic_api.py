@@ -180,6 +180,8 @@ def test_a_bearer_token_is_a_key_too(fake: FakeAnthropic) -> None:
         ({"temperature": 1.5}, "temperature: range: 0..1"),
         ({"model": "claude-opus-5-5", "temperature": 0.5}, "`temperature` is deprecated for this model."),
         ({"model": "claude-opus-5-5", "max_tokens": 2000, "thinking": BUDGET}, '"thinking.type.enabled" is not'),
+        ({"model": "claude-haiku-4-5", "output_config": {"effort": "low"}}, "does not support the effort parameter"),
+        ({"output_config": {"effort": "minimal"}}, "output_config.effort: Input should be 'low'"),
         ({"model": "claude-haiku-4-5", "thinking": {"type": "adaptive"}}, "adaptive thinking is not supported"),
         (
             {"output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}},
