@@ -3,18 +3,22 @@
 import asyncio
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 
 def report(scenarios: Iterable[Callable[[], Any]]) -> None:
-    """Run every scenario and print one JSON object; one that raises reports that, so that the others are still seen.
+    """Run the scenarios and print one JSON object; one that raises reports that, so that the others are still seen.
 
-    Each asynchronous one gets an event loop of its own.
+    Each asynchronous one gets an event loop of its own. ``ONLY``, a JSON list, names the ones to run.
     """
+    only = json.loads(os.environ.get("ONLY", "null"))
     seen: dict[str, Any] = {}
     for scenario in scenarios:
+        if only is not None and scenario.__name__ not in only:
+            continue
         try:
             result = scenario()
             seen[scenario.__name__] = asyncio.run(result) if inspect.iscoroutine(result) else result
