@@ -79,8 +79,7 @@ def _dated(model: str) -> str:
 
 
 def _turn(body: dict[str, Any]) -> _Turn:
-    last = body["messages"][-1]
-    text = anthropic_turns.words(last)
+    text = anthropic_turns.words(_last(body))
     if "refuse" in text:
         details = {"type": "refusal", "category": "general_harms", "explanation": EXPLANATION}
         return _Turn([], "refusal", stop_details=details)
@@ -94,6 +93,11 @@ def _turn(body: dict[str, Any]) -> _Turn:
     )
     told = [_words(pieces)] if pieces else []
     return _Turn([*thoughts, *told], "max_tokens" if cut else "stop_sequence" if stop else "end_turn", stop)
+
+
+def _last(body: dict[str, Any]) -> dict[str, Any]:
+    """The last turn that is not the system's."""
+    return next(message for message in reversed(body["messages"]) if message["role"] != "system")
 
 
 def _text(body: dict[str, Any]) -> list[str]:
@@ -130,7 +134,7 @@ def _calls(body: dict[str, Any], text: str) -> list[_Block]:
     choice = body.get("tool_choice") or {"type": "auto"}
     if not tools or choice["type"] == "none":
         return []
-    answered = any(block["type"] == "tool_result" for block in blocks(body["messages"][-1]))
+    answered = any(block["type"] == "tool_result" for block in blocks(_last(body)))
     chosen = examples.wanted_tools(
         text,
         list(tools),

@@ -41,8 +41,8 @@ MODELS = {
     "claude-sonnet-4-6": Model(True, True, True, False, True, False, False),
     "claude-opus-5-5": Model(False, True, False, False, True, True, True),
 }
-FAULTY = MODELS["claude-sonnet-4-5"]
-"""What a model called ``fault-…`` can do."""
+FAULTY = Model(True, True, True, True, True, True, False)
+"""What a model called ``fault-…`` can do: everything, since it is there to fail in other ways."""
 
 _COUNTED = frozenset(
     {

@@ -78,7 +78,7 @@ def _snapshot(model: str) -> str:
 def _message(body: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """The assistant's message and its finish reason."""
     blank = {"role": "assistant", "content": None, "refusal": None, "annotations": []}
-    text = _text(body["messages"][-1])
+    text = _text(_last(body))
     if "refuse" in text:
         return blank | {"refusal": REFUSAL}, "stop"
     calls = _calls(body, text)
@@ -90,6 +90,12 @@ def _message(body: dict[str, Any]) -> tuple[dict[str, Any], str]:
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
     pieces, _, cut = examples.cut_text(_words(body), [stops] if isinstance(stops, str) else stops, limit)
     return blank | {"content": "".join(pieces)}, "length" if cut else "stop"
+
+
+def _last(body: dict[str, Any]) -> dict[str, Any]:
+    """The last message that is no instruction."""
+    spoken = [message for message in body["messages"] if message["role"] not in ("system", "developer")]
+    return spoken[-1] if spoken else body["messages"][-1]
 
 
 def _words(body: dict[str, Any]) -> list[str]:
@@ -111,7 +117,7 @@ def _calls(body: dict[str, Any], text: str) -> list[dict[str, Any]]:
     chosen = examples.wanted_tools(
         text,
         list(tools),
-        after_result=body["messages"][-1]["role"] == "tool" and choice in (None, "auto"),
+        after_result=_last(body)["role"] == "tool" and choice in (None, "auto"),
         forced=choice["function"]["name"] if isinstance(choice, dict) else None,
         single=body.get("parallel_tool_calls") is False,
     )
