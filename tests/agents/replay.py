@@ -125,7 +125,8 @@ def play_anthropic(
     for index, turn in enumerate(TURNS):
         if turn.interrupted_after is not None:
             interrupted.append(interrupt(ask, messages, index))
-            messages[-1]["content"].append({"type": "text", "text": conversation.INTERRUPTED})
+            words = f"{conversation.INTERRUPTED} {conversation.next_calls(index)}"
+            messages[-1]["content"].append({"type": "text", "text": words})
         listened = ask(messages, None)
         assert listened.status == 200, listened.body
         message = anthropic_message(listened.events)

@@ -58,7 +58,8 @@ def test_an_agent_in_anthropics_dialect_plays_through(both: Both, style: str, ki
     fake = both.fakes[kind]
     before = len(fake.exchanges)
     model, how = STYLES[style]
-    asked = model if kind == "anthropic" else MODELS[kind]
+    # Effort is for models that reason; `gpt-4o` refuses to be asked for it.
+    asked = model if kind == "anthropic" else {"budget": "gpt-4o", "adaptive": "gpt-5.4-mini"}[style]
     played = replay.play_anthropic(both.gateway.port, asked, f"{kind}-{STALLING}", BEARER, how)
     replay.check(played.heard)
     _check_records(both.gateway, played)
@@ -105,4 +106,4 @@ def _check_records(gateway: Gateway, played: replay.Replay) -> None:
 def _check_hang_ups(fake: FakeServer, before: int) -> None:
     """No upstream was left producing for a client that had gone."""
     for exchange in fake.exchanges[before:]:
-        assert exchange.completed.wait(5) or exchange.hung_up.wait(5)
+        assert exchange.completed.is_set() or exchange.hung_up.wait(5) or exchange.completed.is_set()

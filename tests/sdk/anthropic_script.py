@@ -181,10 +181,14 @@ def thinking() -> Any:
 
 
 def thinking_budget() -> Any:
-    answer = create(
-        model=os.environ["BUDGET_MODEL"], max_tokens=3000, thinking={"type": "enabled", "budget_tokens": 1024}
+    budget: Any = {"type": "enabled", "budget_tokens": 1024}
+    raw = client().messages.with_raw_response.create(
+        model=os.environ["BUDGET_MODEL"], max_tokens=3000, messages=ASKED, thinking=budget
     )
-    return {"text": text_of(answer), "thought": answer.usage.output_tokens > 13}
+    answer = raw.parse()
+    seen = {"text": text_of(answer), "thought": answer.usage.output_tokens > 13}
+    ignored = raw.headers.get("x-headgate-ignored")
+    return seen | ({"ignored": ignored} if ignored else {})
 
 
 def thoughts_return() -> Any:

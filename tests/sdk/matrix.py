@@ -32,11 +32,20 @@ class Refused(NamedTuple):
     param: str
 
 
+class Ignored(NamedTuple):
+    """The answer comes without what was only a hint; ``x-headgate-ignored`` names it."""
+
+    hints: str
+
+
 class Inapplicable(NamedTuple):
     """There is nothing to try."""
 
     reason: str
 
+
+Verdict = Refused | Ignored | Inapplicable | None
+"""What a cell comes to; None where it works."""
 
 SCENARIOS = (
     Scenario("text", "Text", {"text": TEXT, "finish": "end", "tokens": [2, 13]}),
@@ -61,15 +70,13 @@ SCENARIOS = (
 )
 
 _NO_SUCH_CALL = Inapplicable("OpenAI's API has no such call or field.")
-EXCEPTIONS: dict[tuple[str, str, str], Refused | Inapplicable] = {
+EXCEPTIONS: dict[tuple[str, str, str], Refused | Ignored | Inapplicable] = {
     ("cached_usage", "openai", "anthropic"): Inapplicable(
         "Anthropic caches what a request marks, and OpenAI's requests hold no marks."
     ),
     ("thinking_budget", "openai", "openai"): _NO_SUCH_CALL,
     ("thinking_budget", "openai", "anthropic"): _NO_SUCH_CALL,
-    ("thinking_budget", "anthropic", "openai"): Inapplicable(
-        "A budget is a hint that OpenAI's format does not have: it is named in `x-headgate-ignored`."
-    ),
+    ("thinking_budget", "anthropic", "openai"): Ignored("thinking.budget_tokens, thinking.type"),
     ("thoughts_return", "openai", "openai"): _NO_SUCH_CALL,
     ("thoughts_return", "openai", "anthropic"): _NO_SUCH_CALL,
     ("count_tokens", "openai", "openai"): _NO_SUCH_CALL,
@@ -173,12 +180,12 @@ FAILURES = (
 )
 
 
-def expectation(scenario: str, client: str, provider: str) -> Refused | Inapplicable | None:
+def expectation(scenario: str, client: str, provider: str) -> Verdict:
     """What the table says of a cell; None where it works."""
     return EXCEPTIONS.get((scenario, client, provider))
 
 
-def verdict(scenario: Scenario, client: str, provider: str, seen: dict[str, Any]) -> Refused | Inapplicable | None:
+def verdict(scenario: Scenario, client: str, provider: str, seen: dict[str, Any]) -> Verdict:
     """What a run says of a cell; None where it works.
 
     Raises:
@@ -191,11 +198,14 @@ def verdict(scenario: Scenario, client: str, provider: str, seen: dict[str, Any]
     refused = value.get("refused") if isinstance(value, dict) else None
     if refused and refused["code"] == "unsupported_feature":
         return Refused(refused["code"], refused["param"])
+    if isinstance(value, dict) and value.get("ignored"):
+        assert value["text"] == scenario.expected["text"]
+        return Ignored(value["ignored"])
     assert value == scenario.expected, f"{scenario.name}: {value}"
     return None
 
 
-def render(verdicts: dict[tuple[str, str, str], Refused | Inapplicable | None]) -> str:
+def render(verdicts: dict[tuple[str, str, str], Verdict]) -> str:
     """Write the page from what each cell came to."""
     notes: list[str] = []
     rows = []
@@ -211,11 +221,13 @@ def render(verdicts: dict[tuple[str, str, str], Refused | Inapplicable | None]) 
     return _PAGE.format(rows="".join(rows), notes=told, failures=failures)
 
 
-def _cell(found: Refused | Inapplicable | None, notes: list[str]) -> str:
+def _cell(found: Verdict, notes: list[str]) -> str:
     if found is None:
         return "works"
     if isinstance(found, Refused):
         return f"refused: `{found.code}` (`{found.param}`)"
+    if isinstance(found, Ignored):
+        return "answers; ignored: " + ", ".join(f"`{hint.strip()}`" for hint in found.hints.split(","))
     if found.reason not in notes:
         notes.append(found.reason)
     return f"— ({notes.index(found.reason) + 1})"
@@ -226,7 +238,8 @@ _PAGE = """\
 
 The official SDKs of OpenAI and Anthropic, unchanged, each before a provider of either kind. Every cell is run by the
 tests, and this page is compared with what they saw. *Works* means that the client sees what it would see without a
-gateway; *refused* means that it is told by name what the provider's format cannot carry, and that nothing was sent.
+gateway; *refused* means that it is told by name what the provider's format cannot carry, and that nothing was sent;
+*ignored* means that a hint was left out and named in the header [`x-headgate-ignored`](headers.md).
 
 | scenario | OpenAI's SDK, OpenAI's models | OpenAI's SDK, Anthropic's models | Anthropic's SDK, OpenAI's models \
 | Anthropic's SDK, Anthropic's models |
