@@ -209,6 +209,10 @@ def thoughts_return() -> Any:
     return {"calls": calls_of(answer), "then": text_of(create(messages=turns, **options))}
 
 
+def server_tool() -> Any:
+    return text_of(create(tools=[{"type": "web_search_20250305", "name": "web_search"}]))
+
+
 def refusal() -> Any:
     answer = create(messages=[{"role": "user", "content": "please refuse"}])
     return {"finish": FINISH[answer.stop_reason]}
@@ -266,7 +270,7 @@ def errors() -> Any:
 
 SCENARIOS = (
     *(text, stream, multi_turn, system, images, one_tool, parallel_tools, streamed_arguments, forced_tool),
-    *(json_schema, stop, max_tokens, cached_usage, thinking, thinking_budget, thoughts_return, refusal),
+    *(json_schema, stop, max_tokens, cached_usage, thinking, thinking_budget, thoughts_return, server_tool, refusal),
     *(count_tokens, models),
 )
 

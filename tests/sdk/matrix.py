@@ -64,12 +64,18 @@ SCENARIOS = (
     Scenario("thinking", "Thinking, by effort", {"text": TEXT, "thought": True}),
     Scenario("thinking_budget", "Thinking, by a budget", {"text": TEXT, "thought": True}),
     Scenario("thoughts_return", "Thoughts sent back with a result", {"calls": [WEATHER], "then": TEXT}),
+    Scenario("temperature", "Temperature", TEXT),
+    Scenario("choices", "Several answers to one request", 2),
+    Scenario("server_tool", "A tool of the provider's own", TEXT),
     Scenario("refusal", "Refusal by the model", {"finish": "refusal"}),
     Scenario("count_tokens", "Counting tokens", True),
     Scenario("models", "Models", {"listed": True, "one": True}),
 )
 
 _NO_SUCH_CALL = Inapplicable("OpenAI's API has no such call or field.")
+_NOT_ANTHROPICS = Inapplicable(
+    "Anthropic's API has no such field; its SDK lost the temperature with the API version `2026-10-21`."
+)
 EXCEPTIONS: dict[tuple[str, str, str], Refused | Ignored | Inapplicable] = {
     ("cached_usage", "openai", "anthropic"): Inapplicable(
         "Anthropic caches what a request marks, and OpenAI's requests hold no marks."
@@ -79,6 +85,14 @@ EXCEPTIONS: dict[tuple[str, str, str], Refused | Ignored | Inapplicable] = {
     ("thinking_budget", "anthropic", "openai"): Ignored("thinking.budget_tokens, thinking.type"),
     ("thoughts_return", "openai", "openai"): _NO_SUCH_CALL,
     ("thoughts_return", "openai", "anthropic"): _NO_SUCH_CALL,
+    ("temperature", "anthropic", "openai"): _NOT_ANTHROPICS,
+    ("temperature", "anthropic", "anthropic"): _NOT_ANTHROPICS,
+    ("choices", "openai", "anthropic"): Refused("unsupported_feature", "n"),
+    ("choices", "anthropic", "openai"): _NOT_ANTHROPICS,
+    ("choices", "anthropic", "anthropic"): _NOT_ANTHROPICS,
+    ("server_tool", "openai", "openai"): _NO_SUCH_CALL,
+    ("server_tool", "openai", "anthropic"): _NO_SUCH_CALL,
+    ("server_tool", "anthropic", "openai"): Refused("unsupported_feature", "tools[0]"),
     ("count_tokens", "openai", "openai"): _NO_SUCH_CALL,
     ("count_tokens", "openai", "anthropic"): _NO_SUCH_CALL,
 }

@@ -177,6 +177,14 @@ def thinking() -> Any:
     return {"text": answer.choices[0].message.content, "thought": answer.usage.completion_tokens > 13}
 
 
+def temperature() -> Any:
+    return create(temperature=0.2).choices[0].message.content
+
+
+def choices() -> Any:
+    return len(create(n=2).choices)
+
+
 def refusal() -> Any:
     choice = create(messages=[{"role": "user", "content": "please refuse"}]).choices[0]
     return {"finish": "refusal" if choice.message.refusal else FINISH[choice.finish_reason]}
@@ -230,7 +238,7 @@ def errors() -> Any:
 
 SCENARIOS = (
     *(text, stream, multi_turn, system, images, one_tool, parallel_tools, streamed_arguments, forced_tool),
-    *(json_schema, stop, max_tokens, cached_usage, thinking, refusal, models),
+    *(json_schema, stop, max_tokens, cached_usage, thinking, temperature, choices, refusal, models),
 )
 
 
