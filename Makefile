@@ -11,9 +11,11 @@ PYTHON ?= python3
 CONFIG ?= $(wildcard headgate.yaml)
 ARGS ?=
 BIN := .venv/bin
-SDK := .venv-sdk-openai
 FUZZ := .venv-fuzz
 IMAGE := .venv-image
+# One environment for each client library, because they do not agree on the versions of what they share.
+SDKS := openai anthropic langchain llamaindex pydantic-ai instructor
+NODE := tests/sdk/node
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 COMPILE := $(BIN)/uv pip compile --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header \
 	--no-annotate -q
@@ -56,9 +58,15 @@ help: ## list the targets
 	$(BIN)/python $(PIP_INSTALL) -r requirements/dev.txt
 	@touch $@
 
-$(SDK)/.installed: requirements/sdk-openai.txt | .venv/bin/python
-	$(PYTHON) -m venv $(SDK)
-	$(SDK)/bin/python $(PIP_INSTALL) -r requirements/sdk-openai.txt
+.venv-sdk-%/.installed: requirements/sdk-%.txt | .venv/.dev
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-sdk-$*
+	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-sdk-$*/bin/python $<
+	@touch $@
+
+$(NODE)/node_modules/.installed: $(NODE)/package-lock.json $(NODE)/package.json
+	$(call need,node,nodejs)
+	$(call need,npm,npm)
+	cd $(NODE) && npm ci --ignore-scripts --silent
 	@touch $@
 
 $(FUZZ)/.installed: requirements/base.txt requirements/fuzz.txt | .venv/bin/python
@@ -102,8 +110,10 @@ unit: .venv/.dev
 check: lint layers .venv/.dev ## lint, types, layers and unit tests, in under two minutes
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target types unit
 
+CLIENTS := $(SDKS:%=.venv-sdk-%/.installed) $(NODE)/node_modules/.installed
+
 .PHONY: test
-test: lint layers types $(SDK)/.installed $(IMAGE)/.installed ## everything that CI runs
+test: lint layers types $(CLIENTS) $(IMAGE)/.installed ## everything that CI runs
 	$(call pytest,tests -q)
 
 .PHONY: bench
@@ -133,10 +143,14 @@ lock: .venv/.dev ## resolve requirements/*.in again into hash-locked, host-free 
 	$(COMPILE) requirements/base.in -o requirements/base.txt
 	$(COMPILE) requirements/build.in -c requirements/base.txt -o requirements/build.txt
 	$(COMPILE) requirements/dev.in -c requirements/base.txt -c requirements/build.txt -o requirements/dev.txt
-	$(COMPILE) requirements/sdk-openai.in -o requirements/sdk-openai.txt
+	for sdk in $(SDKS); do $(COMPILE) requirements/sdk-$$sdk.in -o requirements/sdk-$$sdk.txt; done
+	$(call need,npm,npm)
+	cd $(NODE) && npm install --package-lock-only --ignore-scripts --silent
+	$(BIN)/python $(NODE)/strip_lock.py $(NODE)/package-lock.json
 	$(COMPILE) requirements/fuzz.in -o requirements/fuzz.txt
 
 .PHONY: clean
 clean: ## remove environments, caches and builds; ./data stays
-	rm -rf .venv .venv-sdk-* $(FUZZ) $(IMAGE) dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-sdk-* $(NODE)/node_modules $(FUZZ) $(IMAGE) dist build .pytest_cache .ruff_cache .hypothesis \
+		.import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,7 @@
 """The rules of the house, as tests: what keeps it a place one wants to live in. CONTRIBUTING.md explains them."""
 
 import ast
+import json
 import re
 import subprocess
 import tomllib
@@ -157,7 +158,9 @@ def test_every_exemption_is_of_a_file_that_has_no_test_file() -> None:
 
 
 def test_the_locks_pin_by_hash_and_hold_no_address() -> None:
-    assert [path.name for path in LOCKS] == ["base.txt", "build.txt", "dev.txt", "fuzz.txt", "sdk-openai.txt"]
+    sdks = ("anthropic", "instructor", "langchain", "llamaindex", "openai", "pydantic-ai")
+    others = ("base", "build", "dev", "fuzz")
+    assert [path.stem for path in LOCKS] == [*others, *(f"sdk-{name}" for name in sdks)]
     for path in LOCKS:
         text = path.read_text("utf-8")
         assert "://" not in text, path.name
@@ -166,6 +169,18 @@ def test_the_locks_pin_by_hash_and_hold_no_address() -> None:
         assert pins
         for pin in pins:
             assert re.match(r"[a-z0-9._-]+==[^ ]+ .*\\$", pin), f"{path.name}: {pin}"
+
+
+def test_the_lock_of_node_packages_pins_by_hash_and_holds_no_address() -> None:
+    folder = ROOT / "tests" / "sdk" / "node"
+    text = (folder / "package-lock.json").read_text("utf-8")
+    packages = json.loads(text)["packages"]
+
+    assert "://" not in text
+    assert "omit-lockfile-registry-resolved=true" in (folder / ".npmrc").read_text("utf-8").splitlines()
+    assert len(packages) > 1
+    for name, package in packages.items():
+        assert not name or package["integrity"].startswith("sha512-"), name
 
 
 def test_the_base_install_stays_small() -> None:

@@ -9,9 +9,12 @@ import json
 import struct
 from typing import Any, NamedTuple
 
+from tests.fakes import examples
+
 CREATED = 1_764_000_000
 WORDS = ("The", " sluice", " is", " open", ":", " Grüße", " aus", " Köln", ", 世界", " 🌊", " flows", " on", ".")
 """The default answer; its multi-byte pieces let a stream be cut inside a character."""
+REFUSAL = "This request was declined."
 
 
 class Made(NamedTuple):
@@ -28,7 +31,7 @@ def chat(body: dict[str, Any]) -> Made:
     """Answer a valid chat request."""
     message, finish = _message(body)
     pieces = _pieces(message)
-    usage = _usage(_input_tokens(body), len(pieces), body["model"])
+    usage = _usage(body, len(pieces))
     count = body.get("n") or 1
     whole = {
         "id": "chatcmpl-fake1",
@@ -73,37 +76,65 @@ def _snapshot(model: str) -> str:
 
 
 def _message(body: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    last = body["messages"][-1]
-    text = _text(last)
-    if body.get("tools") and last["role"] != "tool" and body.get("tool_choice") != "none":
-        names = [tool["function"]["name"] for tool in body["tools"]]
-        wanted = names if "parallel" in text else names[:1]
-        calls = [
-            {
-                "id": f"call_{index}",
-                "type": "function",
-                "function": {
-                    "name": name,
-                    "arguments": json.dumps({"place": "Köln", "call": index}, ensure_ascii=False),
-                },
-            }
-            for index, name in enumerate(wanted)
-        ]
-        return {
-            "role": "assistant",
-            "content": None,
-            "tool_calls": calls,
-            "refusal": None,
-            "annotations": [],
-        }, "tool_calls"
-    answer = "".join(WORDS)
+    """The assistant's message and its finish reason."""
+    blank = {"role": "assistant", "content": None, "refusal": None, "annotations": []}
+    text = _text(_last(body))
+    if "refuse" in text:
+        return blank | {"refusal": REFUSAL}, "stop"
+    calls = _calls(body, text)
+    if calls:
+        # The reason is "stop" where the caller named the function ("The chat completion object", finish_reason).
+        forced = isinstance(body.get("tool_choice"), dict)
+        return blank | {"tool_calls": calls}, "stop" if forced else "tool_calls"
+    stops = body.get("stop") or []
+    limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    pieces, _, cut = examples.cut_text(_words(body), [stops] if isinstance(stops, str) else stops, limit)
+    return blank | {"content": "".join(pieces)}, "length" if cut else "stop"
+
+
+def _last(body: dict[str, Any]) -> dict[str, Any]:
+    """The last message that is no instruction."""
+    spoken = [message for message in body["messages"] if message["role"] not in ("system", "developer")]
+    return spoken[-1] if spoken else body["messages"][-1]
+
+
+def _words(body: dict[str, Any]) -> list[str]:
+    """The pieces of an answer of text."""
     response_format = body.get("response_format") or {}
     if response_format.get("type") == "json_schema":
-        answer = json.dumps(_example(response_format["json_schema"]["schema"]))
+        return examples.chop(json.dumps(examples.example(response_format["json_schema"]["schema"])), 6)
     images = _images(body)
     if images:
-        answer = f"I see {images} image{'s' if images > 1 else ''}."
-    return {"role": "assistant", "content": answer, "refusal": None, "annotations": []}, "stop"
+        return examples.chop(f"I see {images} image{'s' if images > 1 else ''}.", 6)
+    return list(WORDS)
+
+
+def _calls(body: dict[str, Any], text: str) -> list[dict[str, Any]]:
+    tools = {tool["function"]["name"]: tool["function"] for tool in body.get("tools") or ()}
+    choice = body.get("tool_choice")
+    if not tools or choice == "none":
+        return []
+    chosen = examples.wanted_tools(
+        text,
+        list(tools),
+        after_result=_last(body)["role"] == "tool" and choice in (None, "auto"),
+        forced=choice["function"]["name"] if isinstance(choice, dict) else None,
+        single=body.get("parallel_tool_calls") is False,
+    )
+    earlier = sum(len(message.get("tool_calls") or ()) for message in body["messages"])
+    return [
+        {
+            "id": f"call_{earlier + index}",
+            "type": "function",
+            "function": {
+                "name": name,
+                "arguments": json.dumps(
+                    examples.arguments(tools[name].get("parameters", {}), index), ensure_ascii=False
+                ),
+            },
+        }
+        for index, name in enumerate(chosen)
+    ]
 
 
 def _text(message: dict[str, Any]) -> str:
@@ -124,27 +155,16 @@ def _input_tokens(body: dict[str, Any]) -> int:
     return sum(len(_text(message).split()) for message in body["messages"]) + 10 * _images(body)
 
 
-def _example(schema: dict[str, Any]) -> Any:
-    """The smallest value that fits a schema of the kind the SDK draws from a model."""
-    if "$ref" in schema or "anyOf" in schema:
-        return None
-    kind = schema.get("type")
-    if kind == "object":
-        return {name: _example(part) for name, part in schema.get("properties", {}).items()}
-    if kind == "array":
-        return [_example(schema["items"])]
-    if "enum" in schema:
-        return schema["enum"][0]
-    return {"string": "Köln", "integer": 7, "number": 0.5, "boolean": True}.get(str(kind))
-
-
 def _pieces(message: dict[str, Any]) -> list[dict[str, Any]]:
     """The deltas that make up a message."""
+    if message["refusal"]:
+        return [{"refusal": piece} for piece in examples.chop(message["refusal"], 6)]
     calls = message.get("tool_calls")
     if not calls:
-        content = message["content"]
-        words = list(WORDS) if content == "".join(WORDS) else [content[at : at + 6] for at in range(0, len(content), 6)]
-        return [{"content": word} for word in words]
+        content, pieces = message["content"], list(WORDS)
+        while pieces and "".join(pieces) != content:
+            pieces.pop()
+        return [{"content": piece} for piece in pieces or examples.chop(content, 6)]
     deltas: list[dict[str, Any]] = []
     for index, call in enumerate(calls):
         opening = {"name": call["function"]["name"], "arguments": ""}
@@ -155,13 +175,21 @@ def _pieces(message: dict[str, Any]) -> list[dict[str, Any]]:
     return deltas
 
 
-def _usage(input_tokens: int, output_tokens: int, model: str) -> dict[str, Any]:
+def _usage(body: dict[str, Any], output_tokens: int) -> dict[str, Any]:
+    """Usage in which every message but the last has been sent before: OpenAI caches prefixes from 1024 tokens on."""
+    input_tokens = _input_tokens(body)
+    before = _input_tokens(body | {"messages": body["messages"][:-1]})
+    cached = before // 128 * 128 if before >= 1024 else 0
+    thinks = body["model"].startswith("o3")
+    if body.get("reasoning_effort") not in (None, "none"):
+        # Tokens of reasoning are part of the completion's.
+        thinks, output_tokens = True, output_tokens + 2
     return {
         "prompt_tokens": input_tokens,
         "completion_tokens": output_tokens,
         "total_tokens": input_tokens + output_tokens,
-        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": 2 if model.startswith("o3") else 0, "audio_tokens": 0},
+        "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 2 if thinks else 0, "audio_tokens": 0},
     }
 
 

@@ -186,6 +186,10 @@ def _check_limits(body: dict[str, Any]) -> Refusal | None:
             "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
         )
         return Refusal(400, words, param="max_tokens", code="unsupported_parameter")
+    reasons = body["model"] in REASONING_MODELS or str(body["model"]).startswith("fault-")
+    if body.get("reasoning_effort") is not None and not reasons:
+        words = "Unsupported parameter: 'reasoning_effort' is not supported with this model."
+        return Refusal(400, words, param="reasoning_effort", code="unsupported_parameter")
     for name, highest in (("temperature", 2), ("top_p", 1)):
         value = body.get(name)
         if value is not None and not 0 <= value <= highest:
