@@ -57,7 +57,7 @@ def banner(greeting: Greeting) -> str:
     lines = [""]
     lines.append(f"  providers on   {', '.join(greeting.providers_on) or 'none'}")
     if greeting.vendors_by_environment and greeting.providers_on == ("sandbox",):
-        lines.append("                 (OPENAI_API_KEY, ANTHROPIC_API_KEY … in the environment switch their vendors on)")
+        lines.append("                 (OPENAI_API_KEY, ANTHROPIC_API_KEY … in the environment switch vendors on)")
     lines += [f"  provider off   {reason}" for reason in greeting.providers_off]
     lines.append(f"  admin API      {greeting.admin_url}/admin/v1/docs  (admin token: {greeting.admin_token_source})")
     if greeting.secret is not None:
