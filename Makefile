@@ -10,6 +10,8 @@ MAKEFLAGS += --no-builtin-rules
 PYTHON ?= python3
 CONFIG ?= $(wildcard headgate.yaml)
 ARGS ?=
+# PEERS=1 measures other gateways beside Headgate; they are installed into bench/.peers.
+PEERS ?=
 BIN := .venv/bin
 SDK := .venv-sdk-openai
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
@@ -94,11 +96,12 @@ test: lint layers types $(SDK)/.installed ## everything that CI runs
 	$(call pytest,tests -q)
 
 .PHONY: bench
-bench: .venv/.dev ## the benchmark against nginx and a direct call (ARGS="--quick" for a short one)
+bench: .venv/.dev ## the benchmark against nginx and a direct call (ARGS="--quick": short; PEERS=1: other gateways too)
 	$(call need,nginx,nginx-light)
 	$(call need,wrk,wrk)
 	$(call need,cc,gcc libc6-dev)
-	PYTHONPATH=src $(BIN)/python -m bench $(ARGS)
+	$(if $(filter 1,$(PEERS)),$(call need,npm,nodejs npm))
+	PYTHONPATH=src $(BIN)/python -m bench $(if $(filter 1,$(PEERS)),--peers) $(ARGS)
 
 .PHONY: prove
 prove: .venv/.dev ## the long acceptance figures
@@ -115,8 +118,10 @@ lock: .venv/.dev ## resolve requirements/*.in again into hash-locked, host-free 
 	$(COMPILE) requirements/build.in -c requirements/base.txt -o requirements/build.txt
 	$(COMPILE) requirements/dev.in -c requirements/base.txt -c requirements/build.txt -o requirements/dev.txt
 	$(COMPILE) requirements/sdk-openai.in -o requirements/sdk-openai.txt
+	$(COMPILE) bench/peers/litellm.in -o bench/peers/litellm.txt
+	$(COMPILE) bench/peers/tensorzero.in -o bench/peers/tensorzero.txt
 
 .PHONY: clean
 clean: ## remove environments, caches and builds; ./data stays
-	rm -rf .venv .venv-sdk-* dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-sdk-* bench/.peers dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

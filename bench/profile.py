@@ -31,13 +31,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="headgate-profile-") as name, contextlib.ExitStack() as stack:
         directory = Path(name)
         targets.build(directory)
-        load.prepare(directory)
         url = f"http://127.0.0.1:{stack.enter_context(targets.upstream(directory))}/v1"
         with targets.headgate(directory, url, name="plain") as target:
+            load.prepare(directory, target)
             cpu_us = _print_threads(directory, target, arguments.connections, stream=arguments.stream)
             _print_rooms(directory, target, arguments.connections, cpu_us, stream=arguments.stream)
         figures = directory / "figures"
         with targets.headgate(directory, url, name="profiled", profile=figures) as target:
+            load.prepare(directory, target)
             _run(directory, target, arguments.connections, stream=arguments.stream)
         pstats.Stats(str(figures), stream=sys.stdout).strip_dirs().sort_stats("tottime").print_stats(arguments.lines)
 
