@@ -10,6 +10,8 @@ MAKEFLAGS += --no-builtin-rules
 PYTHON ?= python3
 CONFIG ?= $(wildcard headgate.yaml)
 ARGS ?=
+# PEERS=1 measures other gateways beside Headgate; they are installed into bench/.peers.
+PEERS ?=
 BIN := .venv/bin
 FUZZ := .venv-fuzz
 IMAGE := .venv-image
@@ -117,11 +119,12 @@ test: lint layers types $(CLIENTS) $(IMAGE)/.installed ## everything that CI run
 	$(call pytest,tests -q)
 
 .PHONY: bench
-bench: .venv/.dev ## the benchmark against nginx and a direct call (ARGS="--quick" for a short one)
+bench: .venv/.dev ## the benchmark against nginx and a direct call (ARGS="--quick": short; PEERS=1: other gateways too)
 	$(call need,nginx,nginx-light)
 	$(call need,wrk,wrk)
 	$(call need,cc,gcc libc6-dev)
-	PYTHONPATH=src $(BIN)/python -m bench $(ARGS)
+	$(if $(filter 1,$(PEERS)),$(call need,npm,nodejs npm))
+	PYTHONPATH=src $(BIN)/python -m bench $(if $(filter 1,$(PEERS)),--peers) $(ARGS)
 
 .PHONY: prove
 prove: .venv/.dev ## the long acceptance figures: keys, soak, fuzzing (about three hours)
@@ -148,9 +151,11 @@ lock: .venv/.dev ## resolve requirements/*.in again into hash-locked, host-free 
 	cd $(NODE) && npm install --package-lock-only --ignore-scripts --silent
 	$(BIN)/python $(NODE)/strip_lock.py $(NODE)/package-lock.json
 	$(COMPILE) requirements/fuzz.in -o requirements/fuzz.txt
+	$(COMPILE) bench/peers/litellm.in -o bench/peers/litellm.txt
+	$(COMPILE) bench/peers/tensorzero.in -o bench/peers/tensorzero.txt
 
 .PHONY: clean
 clean: ## remove environments, caches and builds; ./data stays
-	rm -rf .venv .venv-sdk-* $(NODE)/node_modules $(FUZZ) $(IMAGE) dist build .pytest_cache .ruff_cache .hypothesis \
-		.import_linter_cache
+	rm -rf .venv .venv-sdk-* $(NODE)/node_modules $(FUZZ) $(IMAGE) bench/.peers dist build .pytest_cache .ruff_cache \
+		.hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

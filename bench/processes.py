@@ -5,7 +5,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 CORES = sorted(os.sched_getaffinity(0))
@@ -19,6 +19,8 @@ class Child:
 
     def __init__(self, command: list[str], *, core: int, cwd: Path, environment: dict[str, str] | None = None) -> None:
         """Start ``command`` pinned to ``core``."""
+        self.command = command
+        self.environment = environment or {}
         self.process = subprocess.Popen(
             ["taskset", "-c", str(core), *command],
             cwd=cwd,
@@ -84,7 +86,7 @@ class Child:
 
 
 @contextlib.contextmanager
-def running(child: Child) -> Iterator[Child]:
+def running(child: Child) -> Generator[Child]:
     """Stop ``child`` at the end of the block."""
     try:
         yield child

@@ -2,6 +2,8 @@
 
 import os
 import platform
+import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -41,6 +43,16 @@ def header() -> str:
     )
 
 
+def versions() -> dict[str, str]:
+    """The versions of what every run uses."""
+    # nginx writes its version to stderr, wrk in the first line of its usage, which it ends with an error.
+    nginx = re.search(r"nginx/(\S+)", _output([shutil.which("nginx") or "/usr/sbin/nginx", "-v"]))
+    wrk = re.search(r"wrk (?:debian/)?(\S+)", _output(["wrk", "-v"]))
+    node = _output(["node", "--version"]).removeprefix("v")
+    found = {"nginx": nginx[1] if nginx else "", "wrk": wrk[1] if wrk else "", "Node": node}
+    return {name: version for name, version in found.items() if version}
+
+
 def table(measured: Sequence[Measured]) -> str:
     """All figures as one Markdown table, a column a target; a ratio is to nginx in the same rounds."""
     by_name = {one.name: one for one in measured}
@@ -64,9 +76,9 @@ def table(measured: Sequence[Measured]) -> str:
         ("streams per second, 32 streams", [spread([run.streams_per_s for run in one.streamed]) for one in measured]),
         ("resident memory MB after the run", [_or_dash(one.rss_bytes / 1e6) for one in measured]),
         ("start to ready ms", [_or_dash(one.started_ms) for one in measured]),
-        ("errors", [str(_errors(one)) for one in measured]),
+        ("errors", [str(errors_of(one)) for one in measured]),
     ]
-    return _markdown([["", *by_name], *([title, *cells] for title, cells in rows)])
+    return markdown([["", *by_name], *([title, *cells] for title, cells in rows)])
 
 
 def _request_cpu(one: Measured, floor: Measured | None, count: int) -> str:
@@ -108,7 +120,8 @@ def _or_dash(value: float) -> str:
     return f"{value:.0f}" if value else "–"
 
 
-def _errors(one: Measured) -> int:
+def errors_of(one: Measured) -> int:
+    """How many answers of all runs were none, late or not 200."""
     return sum(run.errors for runs in one.whole.values() for run in runs) + sum(run.errors for run in one.streamed)
 
 
@@ -117,7 +130,8 @@ def spread(values: Sequence[float], digits: int = 0) -> str:
     return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
 
 
-def _markdown(rows: list[list[str]]) -> str:
+def markdown(rows: list[list[str]]) -> str:
+    """A table whose first row is its head."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
@@ -128,9 +142,10 @@ def _markdown(rows: list[list[str]]) -> str:
 
 def _output(command: list[str]) -> str:
     try:
-        return subprocess.run(
-            command, check=False, capture_output=True, text=True, cwd=Path(__file__).parent
-        ).stdout.strip()
+        done = subprocess.run(
+            command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=Path(__file__).parent
+        )
+        return done.stdout.strip()
     except OSError as error:
         print(error, file=sys.stderr)
         return ""

@@ -1,7 +1,8 @@
 #define _GNU_SOURCE
 /* A load generator for streams that costs less than what it measures: one thread, epoll.
  *
- * Usage: stream_client PORT PATH CONNECTIONS SECONDS KEY BODY_FILE
+ * Usage: stream_client PORT PATH CONNECTIONS SECONDS KEY BODY_FILE HEADERS
+ * HEADERS are whole header lines, each with its CRLF, or nothing.
  * Every connection asks for a stream, reads it to its end, and asks again until the time is up; then streams under way
  * are finished. Prints one JSON line: streams, events, errors, reads, and the time to the first event in microseconds. */
 #include <arpa/inet.h>
@@ -81,8 +82,8 @@ static int compare(const void *a, const void *b) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 7) {
-        fprintf(stderr, "usage: stream_client PORT PATH CONNECTIONS SECONDS KEY BODY_FILE\n");
+    if (argc != 8) {
+        fprintf(stderr, "usage: stream_client PORT PATH CONNECTIONS SECONDS KEY BODY_FILE HEADERS\n");
         return 2;
     }
     int count = atoi(argv[3]), one = 1, poller = epoll_create1(0);
@@ -93,8 +94,8 @@ int main(int argc, char **argv) {
     fclose(file);
     request_size = snprintf(request, sizeof request,
                             "POST %s HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
-                            "authorization: Bearer %s\r\ncontent-length: %zu\r\n\r\n%.*s",
-                            argv[2], argv[5], body_size, (int)body_size, body);
+                            "authorization: Bearer %s\r\n%scontent-length: %zu\r\n\r\n%.*s",
+                            argv[2], argv[5], argv[7], body_size, (int)body_size, body);
     first_us = malloc(MAX_SAMPLES * sizeof *first_us);
     struct connection *all = calloc(count, sizeof *all);
     if (!first_us || !all) die("malloc");

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 KEY = "bench-key-0000000000000000000000000000"
 MODEL = "bench-model"
+PATH = "/v1/chat/completions"
 
 
 class Target(NamedTuple):
@@ -29,6 +30,12 @@ class Target(NamedTuple):
     port: int
     child: Child | None
     started_ms: float = 0.0
+    path: str = PATH
+    model: str = MODEL
+    headers: tuple[tuple[str, str], ...] = ()
+    """Sent with every request beside media type and key."""
+    slow: bool = False
+    """So slow that it is measured twice as long and two seconds are no time-out: else few answers would count."""
 
 
 def _compact(body: object) -> str:
@@ -36,10 +43,10 @@ def _compact(body: object) -> str:
     return json.dumps(body, separators=(",", ":"))
 
 
-def request_body(*, stream: bool) -> bytes:
-    """A chat request of 907 bytes (without the stream members)."""
+def request_body(*, stream: bool, model: str = MODEL) -> bytes:
+    """A chat request of 907 bytes (without the stream members), whatever the length of the model's name."""
     messages = [{"role": "system", "content": "You are terse."}, {"role": "user", "content": ""}]
-    body: dict[str, object] = {"model": MODEL, "messages": messages, "temperature": 0.5, "max_tokens": 256}
+    body: dict[str, object] = {"model": model, "messages": messages, "temperature": 0.5, "max_tokens": 256}
     messages[1]["content"] = ("How much water does the upper field draw? " * 30)[: 907 - len(_compact(body))]
     if stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
@@ -54,7 +61,7 @@ def build(directory: Path) -> None:
 
 
 @contextlib.contextmanager
-def upstream(directory: Path) -> Iterator[int]:
+def upstream(directory: Path) -> Generator[int]:
     """The mock upstream; yields its port."""
     child = Child([str(directory / "mock_upstream"), "0"], core=LOAD_CORE, cwd=directory)
     with running(child):
@@ -62,7 +69,7 @@ def upstream(directory: Path) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def nginx(directory: Path, upstream_port: int) -> Iterator[Target]:
+def nginx(directory: Path, upstream_port: int) -> Generator[Target]:
     """nginx as a plain reverse proxy with a pool of kept connections: what relaying costs at the least."""
     port = free_port()
     home = directory / "nginx"
@@ -77,7 +84,7 @@ def nginx(directory: Path, upstream_port: int) -> Iterator[Target]:
 
 
 @contextlib.contextmanager
-def tls_terminator(directory: Path, upstream_port: int) -> Iterator[tuple[int, Path]]:
+def tls_terminator(directory: Path, upstream_port: int) -> Generator[tuple[int, Path]]:
     """nginx with TLS 1.3 before the mock upstream; yields its port and the CA's file."""
     port = free_port()
     home = directory / "tls"
@@ -122,7 +129,7 @@ http {{
 @contextlib.contextmanager
 def headgate(
     directory: Path, base_url: str, *, name: str = "headgate", ca: Path | None = None, profile: Path | None = None
-) -> Iterator[Target]:
+) -> Generator[Target]:
     """One worker with identity, pricing and records on, and an embedded database.
 
     ``profile`` is a file for cProfile's figures, written when the worker has ended.
@@ -168,9 +175,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for_port(port: int, child: Child) -> None:
+def wait_for_port(port: int, child: Child, within_s: float = 10.0) -> None:
     """Wait until something listens."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + within_s
     while time.monotonic() < deadline and child.process.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:

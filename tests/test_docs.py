@@ -205,10 +205,10 @@ def shapes_of(error: HeadgateError) -> dict[str, bytes]:
     for form in WIRE_FORMATS.values():
         shapes[form.name] = form.render_error(error, "req_1")
         shapes[f"{form.name}, in a stream"] = form.render_stream_error(error, "req_1")
-    for path in ("/v1/messages", "/v1beta/models/x:generateContent"):
-        render = foreign_renderer(path, [])
-        if render is not None:
-            shapes[path] = render(error, "req_1")
+    path = "/v1beta/models/x:generateContent"
+    render = foreign_renderer(path)
+    assert render is not None
+    shapes[path] = render(error, "req_1")
     return shapes
 
 

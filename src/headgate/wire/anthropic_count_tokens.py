@@ -37,8 +37,7 @@ def parse_envelope(body: bytes) -> Envelope:
         InvalidRequestError: malformed; ``param`` names the field.
         UnsupportedParameterError: a routing field in the body.
     """
-    fields = json_body.read_members(body)
-    json_body.refuse_routing_fields(fields)
+    fields = json_body.read_request(body)
     model = json_body.read_model(fields)
     check_messages(fields)
     return Envelope(model, fields, end_user=json_body.read_user_id(fields))

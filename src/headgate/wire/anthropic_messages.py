@@ -68,8 +68,7 @@ def parse_envelope(body: bytes) -> Envelope:
         InvalidRequestError: malformed; ``param`` names the field, e.g. ``messages[2].role``.
         UnsupportedParameterError: a routing field in the body.
     """
-    fields = json_body.read_members(body)
-    json_body.refuse_routing_fields(fields)
+    fields = json_body.read_request(body)
     return _parse_plain(body, fields) or _parse_carefully(fields)
 
 

@@ -328,6 +328,13 @@ def read_any(data: bytes | Raw) -> Any:
         return msgspec.json.decode(re.sub(masked[1] + rb"[0-9a-fA-F]{4}", rb"\\ufffd", masked[0]))
 
 
+def read_request(body: bytes) -> dict[str, Raw]:
+    """Return the members of a request body, as `read_members` and `refuse_routing_fields` let them pass."""
+    members = read_members(body)
+    refuse_routing_fields(members)
+    return members
+
+
 def refuse_routing_fields(members: dict[str, Raw]) -> None:
     """Refuse fields that would choose where a request goes or whose credential it uses.
 

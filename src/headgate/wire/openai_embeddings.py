@@ -54,8 +54,7 @@ def parse_envelope(body: bytes) -> Envelope:
         UnsupportedFeatureError: ``stream`` is asked for.
         UnsupportedParameterError: a routing field in the body.
     """
-    fields = json_body.read_members(body)
-    json_body.refuse_routing_fields(fields)
+    fields = json_body.read_request(body)
     model = json_body.read_model(fields)
     _check_input(fields.get("input"))
     if "encoding_format" in fields and not is_null(fields["encoding_format"]):
