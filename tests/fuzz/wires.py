@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from headgate.wire.anthropic_messages_meter import MESSAGE_STOP
 from headgate.wire.format import MalformedAnswerError, UpstreamBody, WireFormat
 from headgate.wire.json_body import read_members
 from headgate.wire.openai_chat import MAX_OUTPUT_FIELDS
@@ -14,6 +15,7 @@ from tests.fuzz.target import pieces_of
 _BODIES = (UpstreamBody("m"), UpstreamBody("m", "max_tokens", include_usage=True))
 _MAY_DIFFER = frozenset({"model", "stream_options", *MAX_OUTPUT_FIELDS})
 _UNREAD = object()
+_ENDS = {"openai_chat": b"data: [DONE]\n\n", "anthropic_messages": MESSAGE_STOP}
 
 
 class Decoder(Protocol):
@@ -118,8 +120,8 @@ def stream_meter(form: WireFormat) -> Callable[[bytes], None]:
             split, *split_learned = _meter(form, pieces_of(data, 9), hide_usage)
             assert split_learned == learned
             assert _said(_events([split])[0]) == _said(_events([passed])[0])
-            if form.name == "openai_chat":
-                passed = passed.removesuffix(b"data: [DONE]\n\n")
+            # An end that lacks its blank line is written anew.
+            passed = passed.removesuffix(_ENDS.get(form.name, b""))
             _check_parts_of(passed, data)
 
     return run
