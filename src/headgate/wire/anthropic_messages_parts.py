@@ -27,7 +27,7 @@ from headgate.domain.chat import (
     ToolResultPart,
     UrlSource,
 )
-from headgate.wire.json_body import fail_at, is_null, read_value
+from headgate.wire.json_body import is_null, json_text, read_value
 from headgate.wire.members import Members
 
 DIALECT: Final = "anthropic_messages"
@@ -81,10 +81,7 @@ def parse_block(raw: Raw, path: str) -> Part:
 def _parse_tool_use(members: Members) -> ToolCallPart:
     call_id, name, given = members.required_text("id"), members.required_text("name"), members.take("input")
     cache = take_cache(members)
-    try:
-        arguments = "{}" if given is None else bytes(given).decode()
-    except UnicodeDecodeError as error:
-        fail_at(members.at("input"), error)
+    arguments = "{}" if given is None else json_text(given, members.at("input"))
     return ToolCallPart(call_id, name, arguments, cache=cache, extras=members.rest())
 
 

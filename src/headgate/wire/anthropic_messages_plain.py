@@ -76,7 +76,11 @@ def read_plain_message(raw: Raw) -> Message | None:
         if type(block) is _Text:
             parts.append(TextPart(block.text, cache))
         elif type(block) is _ToolUse:
-            parts.append(ToolCallPart(block.id, block.name, _arguments(block.input), cache=cache))
+            try:
+                arguments = _arguments(block.input)
+            except UnicodeDecodeError:
+                return None
+            parts.append(ToolCallPart(block.id, block.name, arguments, cache=cache))
         else:
             assert isinstance(block, _ToolResult)
             result = () if block.content is None else (TextPart(block.content),)

@@ -33,7 +33,7 @@ from headgate.wire.anthropic_messages_answer import parse_stop
 from headgate.wire.anthropic_messages_parts import DIALECT
 from headgate.wire.anthropic_usage import merge_usage, parse_usage
 from headgate.wire.format import MalformedAnswerError
-from headgate.wire.json_body import is_null, read_any
+from headgate.wire.json_body import is_null, json_text, read_any
 from headgate.wire.members import Members
 from headgate.wire.sse import MAX_EVENT_BYTES, SseDecoder, SseEvent, parse_event
 
@@ -235,7 +235,7 @@ class StreamDecoder:
             into.append(ToolCallStart(0, index, call_id, name, extras=block.rest()))
             if given is not None and bytes(given) != b"{}":  # An imitator's whole call in one event.
                 self._inputs.add(index)
-                into.append(ToolCallDelta(0, index, bytes(given).decode()))
+                into.append(ToolCallDelta(0, index, json_text(given, block.at("input"))))
         else:
             into.append(OpaqueEvent(0, index, "content_block_start", Raw(data)))
             return

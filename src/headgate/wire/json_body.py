@@ -296,6 +296,14 @@ def read_value(decoder: "msgspec.json.Decoder[T]", value: Raw, param: str) -> T:
         fail_at(param, error)
 
 
+def json_text(value: Raw, param: str) -> str:
+    """Return a member's JSON as it stands, as text; raises `InvalidRequestError` where its bytes are none."""
+    try:
+        return bytes(value).decode()
+    except UnicodeDecodeError as error:
+        fail_at(param, error)
+
+
 def read_text_value(decoder: "msgspec.json.Decoder[T]", value: Raw, param: str) -> T:
     """Decode like `read_value` a value that holds prompt text, where half a surrogate pair is no error.
 
