@@ -2,6 +2,7 @@ import json
 import re
 import sys
 import time
+import tracemalloc
 import unicodedata
 
 import pytest
@@ -114,14 +115,31 @@ def test_no_composition_takes_more_bytes_than_its_parts():
         "\ufdfa".encode() * 1_000_000,
         b"\xff" * 3_000_000,
         "\u0323e".encode() * 999_999,
+        b"\\ufdfa " * 600_000,
+        "\xe9\u0416".encode() * 600_000,
     ],
-    ids=["backslashes", "escapes", "ligatures", "no UTF-8", "marks"],
+    ids=["backslashes", "escapes", "ligatures", "no UTF-8", "marks", "escapes apart", "letters apart"],
 )
 def test_hostile_bytes_take_linear_time(hostile):
     start = time.process_time()
 
     assert text_bound(hostile) >= len(hostile)
     assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize(
+    "text", ["\ufdfa " * 400_000, "\xe9\u0416" * 300_000, "\u4e2d\uff0c" * 200_000, "\uac00" * 400_000]
+)
+def test_very_long_texts_are_bounded_without_a_string_for_each_character(text):
+    assert text_bound(text.encode()) >= most_bytes(text)
+    tracemalloc.start()
+    text_bound(json.dumps(text).encode())
+    text_bound(text.encode())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert text_bound(json.dumps(text).encode()) >= most_bytes(text)
+    assert peak < 60 * len(text)
 
 
 @given(st.binary(max_size=200))

@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import pytest
 from msgspec import Raw
@@ -220,3 +221,16 @@ def test_nothing_raises(raw):
         assert weigh_messages(form, raw, "gpt-4o").window == "messages"
         weigh(form, {"messages": Raw(b"[]"), "tools": Raw(raw), "system": Raw(raw), "tool_choice": Raw(raw)}, "m")
     weigh("openai_embeddings", {"input": Raw(raw)}, "m")
+
+
+def test_a_body_of_nothing_but_objects_is_not_decoded():
+    for form, item in ((CHAT, b'{"role":"user"}'), (MESSAGES, b'{"role":"user","content":[{"type":"text"}]}')):
+        raw = b"[%b]" % b",".join([item] * 200_000)
+        tracemalloc.start()
+        weight = weigh_messages(form, raw, "gpt-4o")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+
+        assert weight.window == "messages"
+        assert weight.tokens >= len(raw)
+        assert peak < 2 * len(raw)

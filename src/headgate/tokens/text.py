@@ -18,7 +18,11 @@ from typing import Final, Literal
 MAX_GROWTH: Final = 10
 """Bytes that normalising adds for every byte that is not ASCII, at most: U+FDFA, 3 bytes to 33."""
 _USUAL_GROWTH: Final = 2
+_ESCAPE_GROWTH: Final = 27
 _EXACT_BYTES: Final = 32 * 1024
+# Beyond these, single characters and escapes are not gathered: a string for each takes ten times its bytes.
+_LONG: Final = 1 << 20
+_MANY_ESCAPES: Final = 1 << 17
 # A growth that is at most this part of a text is not worth a closer look.
 _NEGLIGIBLE: Final = 64
 
@@ -48,6 +52,8 @@ def text_bound(raw: bytes) -> int:
     if not raw.isascii():
         size += _growth(raw, len(raw))
     if _ESCAPE_SEARCH(raw) is not None:
+        if len(raw) > _LONG and (escapes := raw.count(b"\\u")) > _MANY_ESCAPES:
+            return size + escapes * _ESCAPE_GROWTH
         escaped = b" ".join(_ESCAPES.findall(raw))
         if escaped:
             text = escaped.decode("unicode_escape").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -60,6 +66,11 @@ def _growth(data: bytes, whole: int) -> int:
     others = data.translate(None, _ASCII)
     if len(others) * MAX_GROWTH * _NEGLIGIBLE <= whole:
         return len(others) * MAX_GROWTH
+    if len(others) > _LONG:
+        text = others.decode("utf-8", "replace")
+        if not _GROWING.search(text):
+            return 0
+        return len(text.encode()) * (MAX_GROWTH if _GROWING_MUCH.search(text) else _USUAL_GROWTH)
     growing = "".join(_GROWING.findall(others.decode("utf-8", "replace")))
     if not growing:
         return 0

@@ -44,6 +44,8 @@ INPUT_TOKENS: Final = 8
 
 
 _ABSENT: Final = Raw(b"null")
+_SHORT: Final = 1 << 20
+_MAX_OBJECTS: Final = 1 << 17
 
 
 class Weight(Struct, frozen=True, gc=False):
@@ -388,21 +390,22 @@ def _weigh_embeddings(fields: Mapping[str, Raw]) -> Weight:
     return Weight(tokens + INPUT_TOKENS * inputs, inputs, window=unknown, is_batch=True)
 
 
-_NOTHING: Final = object()
+def _read(decoder: "msgspec.json.Decoder[Any]", raw: bytes) -> Any:
+    """Decode a member, in which half a surrogate pair is no error.
 
-
-def _read(decoder: "msgspec.json.Decoder[Any]", raw: bytes, null: Any = None) -> Any:
-    """Decode a member, in which half a surrogate pair is no error; ``None`` for what is not of the decoder's type."""
+    ``None`` for what is not of the decoder's type, or of so many objects that they would take ten times their bytes.
+    """
+    if len(raw) > _SHORT and raw.count(b"{") > _MAX_OBJECTS:
+        return None
     try:
-        found = decoder.decode(raw)
+        return decoder.decode(raw)
     except (msgspec.ValidationError, RecursionError):
         return None
     except ValueError:
         masked = mask_lone_surrogates(raw)
-        if masked is None:
-            return None
-        try:
-            found = decoder.decode(masked[0])
-        except (ValueError, RecursionError):
-            return None
-    return null if found is None else found
+    if masked is None:
+        return None
+    try:
+        return decoder.decode(masked[0])
+    except (ValueError, RecursionError):
+        return None
