@@ -13,7 +13,7 @@ from headgate.wire.format import MalformedAnswerError, WireFormat
 from headgate.wire.json_body import read_members
 from headgate.wire.openai_chat_hub import render_request as render_openai_request
 from headgate.wire.translate import can_translate
-from tests.fuzz import http_server, http_upstream, texts, tokens, whole_gateway, wires
+from tests.fuzz import bounds, http_server, http_upstream, texts, tokens, whole_gateway, wires
 from tests.fuzz.target import Target
 
 _REFUSALS: Final = (InvalidRequestError, MalformedAnswerError)
@@ -34,6 +34,9 @@ def _of_format(form: WireFormat) -> list[Target]:
         Target(f"{form.name}_envelope", wires.envelope(form), refusals, golden + "request.json", tokens.JSON),
         Target(f"{form.name}_whole_meter", wires.whole_meter(form), (), golden + "response.json", tokens.JSON),
     ]
+    if form.operation != "count_tokens":
+        run = bounds.bounds(form)
+        targets.append(Target(f"{form.name}_bound", run, refusals, golden + "request.json", tokens.JSON))
     if form.operation == "chat":
         run = wires.stream_meter(form)
         targets.append(Target(f"{form.name}_stream_meter", run, (), golden + "stream.sse", tokens.SSE))
@@ -84,6 +87,7 @@ TARGETS: Final[dict[str, Target]] = {
         Target("gateway_answer", whole_gateway.run_answer, (), "openai_chat/*/stream.sse", tokens.SSE),
         Target("head", texts.head, texts.HEAD_REFUSALS, "", tokens.HEAD),
         Target("configuration", texts.configuration, texts.CONFIGURATION_REFUSALS, "", tokens.YAML),
+        Target("image", bounds.image, (), "", ()),
         Target("sse", wires.sse, (), "openai_chat/*/stream.sse", tokens.SSE),
         *(target for form in WIRE_FORMATS.values() for target in _of_format(form)),
         _short_cut("openai_chat_plain_envelope", _plainly, _carefully, "openai_chat/*/request.json"),

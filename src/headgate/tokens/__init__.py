@@ -1,1 +1,1 @@
-"""Counting tokens where a provider did not: estimates, marked as such by whoever records them."""
+"""Tokens: counted where a provider did not (estimates, marked as such by whoever records them), bounded beforehand."""

@@ -121,9 +121,14 @@ def count_chat_input(model: str, texts: Iterable[str], messages: int) -> int:
 async def count_texts_off_loop(model: str, texts: Sequence[str]) -> int:
     """Count as `count_texts` does, in a thread where that takes long: long texts, or tokenizers yet to be loaded."""
     long = sum(map(len, texts)) > OFF_LOOP_CHARACTERS
-    if long or not _is_loaded(family_of(model).encoding):
+    if long or not is_loaded(model):
         return await asyncio.to_thread(count_texts, model, texts)
     return count_texts(model, texts)
+
+
+def is_loaded(model: str) -> bool:
+    """Say whether the tokenizer that counts for ``model`` is in memory; loading it takes 60 ms."""
+    return _is_loaded(family_of(model).encoding)
 
 
 def _load(encoding: str) -> _Tokenizer:
