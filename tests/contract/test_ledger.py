@@ -34,6 +34,9 @@ class PureLedger:
     def leave(self, admitted: Admitted) -> None:
         self._engine.leave(admitted)
 
+    def dispatched(self, rid: str) -> None:
+        self._engine.dispatched(rid)
+
     async def reserve(self, each: Claim) -> object:
         return self._engine.reserve(each, self._clock())
 

@@ -122,7 +122,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.engine.open)
     @rule(pick=st.integers(0, 11))
     def dispatch(self, pick: int) -> None:
-        self.engine.dispatched(self.some_open(pick), self.clock())
+        self.engine.dispatched(self.some_open(pick))
 
     @precondition(lambda self: self.engine.open)
     @rule(pick=st.integers(0, 11), amount=AMOUNTS, tokens=TOKENS)
@@ -149,12 +149,13 @@ class LedgerMachine(RuleBasedStateMachine):
         self.meter += amount
 
     @precondition(lambda self: self.engine.open)
-    @rule(pick=st.integers(0, 11), amount=AMOUNTS, tokens=TOKENS, within=st.booleans())
-    def settle(self, pick: int, amount: int, tokens: int, within: bool) -> None:
+    @rule(pick=st.integers(0, 11), amount=AMOUNTS, tokens=st.none() | TOKENS, within=st.booleans())
+    def settle(self, pick: int, amount: int, tokens: int | None, within: bool) -> None:
         rid = self.some_open(pick)
         reservation = self.engine.open[rid]
         if within:
-            amount, tokens = min(amount, reservation.held), min(tokens, reservation.tokens)
+            amount = min(amount, reservation.held)
+            tokens = tokens and min(tokens, reservation.tokens)
         if amount > reservation.held:
             self.excused.update(self.names_of(rid))
         before, posted = reservation.held, reservation.posted

@@ -69,6 +69,19 @@ def test_what_is_pruned_is_forgotten_and_time_never_runs_back_behind_it() -> Non
     assert chart.lines(path, now.wall_ms - 30 * DAY_MS).accounts[0].key.period_id == "2026-11-25"
 
 
+def test_an_account_that_was_corrected_to_nothing_remembers_its_thresholds() -> None:
+    (chart, _), now = make_chart(), Clock()
+    path = key_path(budget("bud_1", 100, Period.DAY))
+    account = chart.lines(path, now.wall_ms).accounts[0]
+    account.dirty, account.posted = False, 60
+    assert [each.percent for each in account.crossed()] == [50]
+    account.posted = 0
+
+    assert chart.prune(now(), set()).idle_accounts == ()
+    now.pass_ms(3 * DAY_MS)
+    assert chart.prune(now(), set()).accounts == (account.number,)
+
+
 def test_what_reservations_name_is_not_pruned() -> None:
     (chart, _), now = make_chart(), Clock()
     lines = chart.lines(key_path(budget("bud_1", 100), rates=RateLimits(tpm=1)), now.wall_ms)

@@ -21,7 +21,8 @@ def derived(*rows: tuple) -> Derivation:
 def test_sums_and_holds_follow_the_rows() -> None:
     found = derived(INTENT, (5, "r", 0, 20, 0, 0), (6, "r", 0, 5, 0, 0), (7, "r", 0, 30, 0, "openai"))
 
-    assert (found.posted, found.held, found.open["r"]) == ({7: 30}, {7: 45}, ((7,), 45, 30))
+    assert (found.posted, found.held) == ({7: 30}, {7: 45})
+    assert (found.open["r"].accounts, found.open["r"].held, found.open["r"].posted) == ((7,), 45, 30)
     found.take([end(40), (9, 0, (7,), -10, "invoice")])
     assert (found.posted, found.held, found.open, found.problems) == ({7: 60}, {7: 0}, {}, [])
 

@@ -15,6 +15,7 @@ from headgate.ledger.outcomes import (
     UnknownReservationError,
 )
 from headgate.ledger.rows import END, INTENT
+from headgate.ledger.status import status_of
 from tests.ledger.tree import (
     HOUR_MS,
     ORGANIZATION,
@@ -40,7 +41,7 @@ def test_a_reservation_is_held_then_posted_by_what_was_used() -> None:
 
     assert held(engine.reserve(claim("r", path, 60), now())).durable_first
     assert balances(engine) == {ACCOUNT: (0, 60)}
-    engine.dispatched("r", now())
+    engine.dispatched("r")
     settlement = engine.settle("r", 25, 0, now(), payee="openai", payload=b"record")
 
     assert (settlement.state, settlement.posted_nano_usd, settlement.overrun_nano_usd) == (State.POSTED, 25, 0)
@@ -146,7 +147,7 @@ def test_what_was_never_reserved_cannot_end() -> None:
     for call in (
         lambda: engine.settle("r", 1, 0, Clock()()),
         lambda: engine.void("r", Clock()()),
-        lambda: engine.dispatched("r", Clock()()),
+        lambda: engine.dispatched("r"),
         lambda: engine.extend("r", Ask(1), Clock()()),
     ):
         with pytest.raises(UnknownReservationError):
@@ -303,6 +304,15 @@ def test_strict_windows_admit_the_bound_and_give_back_what_was_not_used() -> Non
     assert held(engine.reserve(claim("b", path, 0, 80, 10), now()))
 
 
+def test_where_nobody_knows_the_tokens_windows_count_what_they_admitted() -> None:
+    (engine, _), now, path = make_engine(), Clock(), rates_path(tpm=100, tpd=100)
+    engine.reserve(claim("a", path, 0, 80, 10), now())
+
+    engine.settle("a", 0, None, now())
+
+    assert [each.remaining for each in status_of(engine, path, now()).windows] == [90, 20]
+
+
 def test_tokens_above_a_whole_window_are_never_to_be_tried_again() -> None:
     (engine, _), now = make_engine(), Clock()
 
@@ -349,7 +359,7 @@ def test_i10_what_is_no_amount_changes_nothing(bad: object) -> None:
         lambda: engine.extend("r", Ask(bad), now()),
         lambda: engine.release_part("r", Ask(bad), now()),
         lambda: engine.settle("r", bad, 0, now()),
-        lambda: engine.settle("r", 1, bad, now()),
+        lambda: engine.settle("r", 1, -1 if bad is None else bad, now()),
         lambda: engine.post_part("r", bad, 0, "x", now()),
     ):
         with pytest.raises(InvalidLimitError):

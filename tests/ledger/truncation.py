@@ -49,7 +49,7 @@ def write_tail(directory: Path) -> Tail:
         clock.pass_ms(50)
         rid = f"r{number}"
         if hasattr(engine.reserve(claim(rid, path, 30, 20), clock()), "rid") and number % 4:
-            engine.dispatched(rid, clock())
+            engine.dispatched(rid)
             if number % 3 == 0:
                 engine.extend(rid, Ask(20, 5, 5), clock())
             if number % 5 == 0:

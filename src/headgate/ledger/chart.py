@@ -248,7 +248,8 @@ class Chart:
         for account in list(self.accounts.values()):
             if account.number in used or account.dirty:
                 continue
-            if not account.posted:
+            # One that was corrected back to nothing stays, so that no threshold is told a second time.
+            if not account.posted and not account.fired:
                 idle.append(account.number)
             elif account.ends_ms + KEPT_AFTER_END_MS <= now.wall_ms:
                 closed.append(account.number)

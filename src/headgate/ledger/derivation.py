@@ -14,19 +14,31 @@ from headgate.ledger.rows import ACCOUNT, ADJUST, END, EXTEND, INTENT, PART, PAT
 MOST_PROBLEMS: Final = 100
 
 
+class Reserved:
+    """An open reservation: account numbers, what is held on each, what was posted on each in parts."""
+
+    __slots__ = ("accounts", "held", "posted")
+
+    def __init__(self, accounts: tuple[int, ...], held: int, posted: int) -> None:
+        """As of now."""
+        self.accounts = accounts
+        self.held = held
+        self.posted = posted
+
+
 class Derivation:
     """Sums over rows, taken in as they were written."""
 
-    def __init__(self, holds: Iterable[SavedHold] = ()) -> None:
-        """Begin with what was open before the first row."""
+    def __init__(self, holds: Iterable[SavedHold] = (), *, check_limits: bool = True) -> None:
+        """Begin with what was open before the first row; ``check_limits`` looks at every admission's."""
+        self._checks_limits = check_limits
         self.posted: dict[int, int] = {}
         """What the rows posted, by account number."""
         self.held: dict[int, int] = {}
         """What is held after the last row, by account number."""
-        self.open: dict[str, tuple[tuple[int, ...], int, int]] = {}
-        """Open reservations: accounts, what is held, what was posted in parts."""
+        self.open: dict[str, Reserved] = {}
         self.intents = 0
-        self.ends: dict[str, int] = {state.name.lower(): 0 for state in (State.POSTED, State.VOIDED)}
+        self.ends: dict[str, int] = {"posted": 0, "voided": 0}
         self.recovered = 0
         self.overrun = 0
         """What ends and parts posted beyond what was held for them, nano-USD."""
@@ -36,7 +48,7 @@ class Derivation:
         """Accounts that were announced: name, limit, whether it binds."""
         self._base: dict[int, int] = {}
         for hold in holds:
-            self.open[hold.rid] = (hold.accounts, hold.held, hold.posted)
+            self.open[hold.rid] = Reserved(hold.accounts, hold.held, hold.posted)
             for number in hold.accounts:
                 self.held[number] = self.held.get(number, 0) + hold.held
 
@@ -58,7 +70,7 @@ class Derivation:
             elif kind in (EXTEND, RELEASE):
                 self._change(row[1], row[3] if kind == EXTEND else -row[3])
             elif kind == ADJUST:
-                self._post(row[2], row[3])
+                self._move(row[2], 0, row[3])
             elif kind == PATH:
                 self._paths[row[1]] = tuple(row[2])
             elif kind == ACCOUNT:
@@ -73,21 +85,24 @@ class Derivation:
         if accounts is None:
             self._say(f"{rid} names a path that was never announced")
             accounts = ()
-        self.open[rid] = (accounts, 0, 0)
-        self._change(rid, amount)
+        self.open[rid] = Reserved(accounts, amount, 0)
+        held = self.held
+        for number in accounts:
+            held[number] = held.get(number, 0) + amount
+        if amount and self._checks_limits:
+            self._check_limits(rid, accounts)
 
     def _change(self, rid: str, amount: int) -> None:
         known = self.open.get(rid)
         if known is None:
             self._say(f"{rid} changes what it holds and is not open")
             return
-        accounts, held, posted = known
-        self.open[rid] = (accounts, held + amount, posted)
-        self._hold(accounts, amount)
-        if held + amount < 0:
+        known.held += amount
+        self._move(known.accounts, amount, 0)
+        if known.held < 0:
             self._say(f"{rid} holds less than nothing")
-        if amount > 0:
-            self._check_limits(rid, accounts)
+        if amount > 0 and self._checks_limits:
+            self._check_limits(rid, known.accounts)
 
     def _part(self, row: Row) -> None:
         _, rid, _, amount, _, _ = row
@@ -95,12 +110,11 @@ class Derivation:
         if known is None:
             self._say(f"{rid} posts a part and is not open")
             return
-        accounts, held, posted = known
-        freed = min(held, amount)
+        freed = min(known.held, amount)
         self.overrun += amount - freed
-        self.open[rid] = (accounts, held - freed, posted + amount)
-        self._hold(accounts, -freed)
-        self._post(accounts, amount)
+        known.held -= freed
+        known.posted += amount
+        self._move(known.accounts, -freed, amount)
 
     def _end(self, row: Row) -> None:
         _, rid, _, amount, _, _, state, reason, _ = row
@@ -108,22 +122,22 @@ class Derivation:
         if known is None:
             self._say(f"{rid} ends and is not open: it ended twice, or was never reserved")
             return
-        accounts, held, posted = known
-        self.ends[State(state).name.lower()] += 1
-        self.recovered += reason == Reason.RECOVERED
-        if state == State.VOIDED and (amount or posted):
-            self._say(f"{rid} is voided with money posted")
-        self.overrun += max(0, amount - held)
-        self._hold(accounts, -held)
-        self._post(accounts, amount)
+        if state == State.VOIDED:
+            self.ends["voided"] += 1
+            if amount or known.posted:
+                self._say(f"{rid} is voided with money posted")
+        else:
+            self.ends["posted"] += 1
+        if reason == Reason.RECOVERED:
+            self.recovered += 1
+        if amount > known.held:
+            self.overrun += amount - known.held
+        self._move(known.accounts, -known.held, amount)
 
-    def _hold(self, accounts: Iterable[int], amount: int) -> None:
+    def _move(self, accounts: Iterable[int], held: int, posted: int) -> None:
         for number in accounts:
-            self.held[number] = self.held.get(number, 0) + amount
-
-    def _post(self, accounts: Iterable[int], amount: int) -> None:
-        for number in accounts:
-            self.posted[number] = self.posted.get(number, 0) + amount
+            self.held[number] = self.held.get(number, 0) + held
+            self.posted[number] = self.posted.get(number, 0) + posted
 
     def _check_limits(self, rid: str, accounts: Iterable[int]) -> None:
         for number in accounts:

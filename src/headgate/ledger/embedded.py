@@ -31,13 +31,14 @@ from headgate.ledger.outcomes import (
     PathStatus,
     Reason,
     Refusal,
+    RefusalCode,
     Settlement,
     Threshold,
 )
 from headgate.ledger.replay import Checkpoint, Replay, take_checkpoint
 from headgate.ledger.rows import Row
 from headgate.ledger.status import status_of
-from headgate.ledger.waiting import BudgetQueue, worth_waiting
+from headgate.ledger.waiting import BudgetQueue
 from headgate.storage.lock import WriterLock
 
 CHECKPOINT_ROWS: Final = 20_000
@@ -116,44 +117,39 @@ class EmbeddedLedger:
             InvalidLimitError: an amount that is none.
             LedgerUseError: a reservation of this id has ended already.
         """
-        enforced = claim.path.has_enforced_money
-        if enforced:
+        if claim.path.has_enforced_money:
             self._journal.check()
-        held = await self._decide(claim, wait_s)
-        if isinstance(held, Refusal):
-            return held
-        if held.durable_first:
-            await self._durable(held)
-        self._written()
-        return held
-
-    async def _decide(self, claim: Claim, wait_s: float) -> Held | Refusal:
-        queue = self._queue
         now = self._clock()
-        if not queue.is_empty and wait_s > 0:
-            line = queue.line_at(self._engine.account_names(claim.path, now))
-            if line is not None:
-                return await queue.wait(claim, line, wait_s)
-        outcome = self._engine.reserve(claim, now)
-        if wait_s > 0:
-            refusal = worth_waiting(outcome)
-            if refusal is not None:
-                return await queue.wait(claim, refusal.account, wait_s)
+        account = self._line_of(claim, now) if wait_s > 0 else None
+        outcome = None if account is not None else self._engine.reserve(claim, now)
+        if wait_s > 0 and isinstance(outcome, Refusal) and outcome.code is RefusalCode.BUDGET_IN_FLIGHT:
+            account = outcome.account
+        if account is not None:
+            outcome = await self._queue.wait(claim, account, wait_s)
+        assert outcome is not None, "decided at once or after waiting"
+        if isinstance(outcome, Refusal):
+            return outcome
+        if outcome.durable_first:
+            try:
+                await self._journal.durable()
+            except BaseException:
+                # Too late, failed, or the caller has gone: it was never sent, whether or not its intent is on disk.
+                # Where the same reservation was asked for a second time, the first caller may have sent it.
+                if not outcome.again:
+                    self.void(claim.rid, reason=Reason.UNSENT)
+                raise
+        self._written()
         return outcome
 
-    async def _durable(self, held: Held) -> None:
-        try:
-            await self._journal.durable()
-        except BaseException:
-            # Too late, failed, or the caller has gone: it was never sent, whether or not its intent is on disk. Where
-            # the same reservation was asked for a second time, the first caller may have sent it.
-            if not held.again:
-                self.void(held.rid, reason=Reason.UNSENT)
-            raise
+    def _line_of(self, claim: Claim, now: Moment) -> str | None:
+        """The account of this path at which somebody waits already."""
+        if self._queue.is_empty:
+            return None
+        return self._queue.line_at(self._engine.account_names(claim.path, now))
 
     def dispatched(self, rid: str) -> None:
         """Bytes are about to leave for a provider."""
-        self._engine.dispatched(rid, self._clock())
+        self._engine.dispatched(rid)
         self._written()
 
     async def extend(self, rid: str, ask: Ask) -> Held | Refusal:
@@ -191,9 +187,11 @@ class EmbeddedLedger:
         return thresholds
 
     def settle(
-        self, rid: str, amount_nano_usd: int, tokens: int, *, payee: str = "", payload: bytes = b""
+        self, rid: str, amount_nano_usd: int, tokens: int | None, *, payee: str = "", payload: bytes = b""
     ) -> Settlement:
         """End a reservation by what its last attempt used; ``payload`` is kept with the row, for records.
+
+        ``tokens`` is `None` where nobody knows: windows then go on counting what they admitted.
 
         Returns at once. The row is durable some 20 ms later at most while the disk works; a crash before that posts
         the whole hold instead. A second call, and one after `void`, changes nothing and returns how it ended.
@@ -334,7 +332,7 @@ def recover(file: JournalFile, now: Moment) -> tuple[Engine, Queued, Derivation,
     engine = Engine(queued.append)
     replay = Replay(engine, now)
     replay.restore(saved.accounts, saved.windows, saved.holds, saved.next_number, saved.horizon_ms)
-    derivation = Derivation(saved.holds)
+    derivation = Derivation(saved.holds, check_limits=False)
     count = 0
     for _, rows in file.batches(saved.seq):
         count += replay.apply(rows)
@@ -347,7 +345,5 @@ def recover(file: JournalFile, now: Moment) -> tuple[Engine, Queued, Derivation,
 
 
 def _post_what_is_held(engine: Engine, rid: str, now: Moment) -> Settlement:
-    held = engine.open[rid]
-    # The tokens of parts are counted already; the rest of the bound stays counted in the windows as well.
-    tokens = max(0, held.tokens - held.used_tokens)
-    return engine.settle(rid, held.held, tokens, now, reason=Reason.RECOVERED)
+    # Windows keep what they admitted: charging the whole bound to a smooth one would close it for an hour.
+    return engine.settle(rid, engine.open[rid].held, None, now, reason=Reason.RECOVERED)

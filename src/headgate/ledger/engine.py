@@ -79,8 +79,8 @@ class Reservation:
         self.opened_wall_ms = opened.wall_ms
         self.opened_mono_ms = opened.mono_ms
 
-    def hold(self, ask: Ask, mono_ms: int) -> None:
-        """Hold so much more; whoever calls has made sure that it fits."""
+    def hold(self, ask: Ask) -> None:
+        """Hold so much more; whoever calls has just made sure that it fits, or has asked every window to `advance`."""
         amount = ask.nano_usd
         self.held += amount
         self.tokens += ask.tokens
@@ -91,7 +91,7 @@ class Reservation:
                 account.touch()
         for ring in self.rings:
             admitted = ask.expected_tokens if ring.smooth else ask.tokens
-            self.marks.append((ring, ring.add(admitted, mono_ms), admitted))
+            self.marks.append((ring, ring.add_now(admitted), admitted))
             if not ring.dirty:
                 ring.touch()
 
@@ -109,6 +109,17 @@ class Reservation:
 
     def adjust_windows(self, used: int, mono_ms: int) -> None:
         """Make every window count ``used`` tokens for this reservation."""
+        marks = self.marks
+        if len(marks) == len(self.rings):
+            # Admitted once, and nothing given back since: nearly every request.
+            for ring, index, admitted in marks:
+                if used < admitted:
+                    ring.give_back(admitted - used, index, mono_ms)
+                elif used > admitted:
+                    ring.owe(used - admitted, mono_ms)
+                if not ring.dirty:
+                    ring.touch()
+            return
         for ring in self.rings:
             admitted = sum(amount for each, _, amount in self.marks if each is ring)
             if used < admitted:
@@ -195,14 +206,14 @@ class Engine:
                 return refusal
         number = self.chart.announced(lines)
         reservation = self.open[rid] = Reservation(rid, lines.accounts, lines.tokens, now)
-        reservation.hold(ask, now.mono_ms)
+        reservation.hold(ask)
         self._emit((INTENT, rid, number, now.wall_ms, ask.nano_usd, ask.tokens, ask.expected_tokens))
         return Held(rid, ask.nano_usd, lines.enforced, False, would_refuse)
 
-    def dispatched(self, rid: str, now: Moment) -> None:
+    def dispatched(self, rid: str) -> None:
         """Bytes are about to leave for a provider: from here on it may bill, whatever happens to us."""
         self._open(rid).state = State.DISPATCHED
-        self._emit((ATTEMPT, rid, now.wall_ms))
+        self._emit((ATTEMPT, rid))
 
     def extend(self, rid: str, ask: Ask, now: Moment) -> Held | Refusal:
         """Hold so much more on the same accounts, or nothing more anywhere."""
@@ -214,7 +225,7 @@ class Engine:
             refusal, would_refuse = why_not(lines, ask, now, self.typical_hold_ms)
             if refusal is not None:
                 return refusal
-        held.hold(ask, now.mono_ms)
+        held.hold(ask)
         self._emit((EXTEND, rid, now.wall_ms, ask.nano_usd, ask.tokens, ask.expected_tokens))
         durable_first = any(account.enforced for account in held.accounts)
         return Held(rid, held.held, durable_first, False, would_refuse)
@@ -257,7 +268,7 @@ class Engine:
         self,
         rid: str,
         amount: int,
-        tokens: int,
+        tokens: int | None,
         now: Moment,
         *,
         payee: str = "",
@@ -266,10 +277,12 @@ class Engine:
     ) -> Settlement:
         """End a reservation by what its last attempt used. More than was held is posted in full all the same.
 
+        ``tokens`` is `None` where nobody knows: every window then goes on counting what it admitted.
+
         Raises:
             UnknownReservationError: no such reservation is open, nor did one end lately.
         """
-        _check_used(amount, tokens)
+        _check_used(amount, 0 if tokens is None else tokens)
         return self._end(rid, amount, tokens, now, payee=payee, state=State.POSTED, reason=reason, payload=payload)
 
     def void(self, rid: str, now: Moment, *, reason: Reason = Reason.VOIDED, payload: bytes = b"") -> Settlement:
@@ -315,7 +328,7 @@ class Engine:
         self,
         rid: str,
         amount: int,
-        tokens: int,
+        tokens: int | None,
         now: Moment,
         *,
         payee: str,
@@ -330,7 +343,7 @@ class Engine:
                 raise UnknownReservationError(f"no reservation {rid} is open, and none ended lately")
             return again(before)
         thresholds = _post(held.accounts, held.held, amount)
-        if held.rings:
+        if held.rings and tokens is not None:
             held.adjust_windows(held.used_tokens + tokens, now.mono_ms)
         if held.posted:
             state = State.POSTED

@@ -252,7 +252,7 @@ class Journal:
         seq, sums = self._seq, self._derivation.posted
         retain_after = seq if self._retain_after is None else self._retain_after()
         self._surely(lambda: self._file.save(checkpoint, seq, sums, retain_after), [])
-        self._derivation = Derivation(checkpoint.holds)
+        self._derivation = Derivation(checkpoint.holds, check_limits=False)
 
     def _surely(self, commit: Callable[[], None], waiters: list[Waiter]) -> None:
         """Commit, however often it takes; who waits for it hears of the first failure and is not kept waiting."""

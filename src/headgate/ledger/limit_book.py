@@ -74,11 +74,8 @@ class LimitPath(Struct, frozen=True):
     time_zone: str = DEFAULT_TIME_ZONE
     budgets: tuple[BudgetLine, ...] = ()
     rates: tuple[RateLine, ...] = ()
-
-    @property
-    def has_enforced_money(self) -> bool:
-        """Whether a budget may refuse: only then must an intent be durable before anything is sent."""
-        return any(line.budget.mode is BudgetMode.ENFORCE for line in self.budgets)
+    has_enforced_money: bool = False
+    """Whether a budget may refuse: only then must an intent be durable before anything is sent."""
 
 
 def named_id(organization_id: str, name: str) -> str:
@@ -228,4 +225,5 @@ def _grown(path: LimitPath, hanging: Iterable[tuple[str, Limits]], name: str | N
         budgets += [BudgetLine(limits.kind, own, budget) for budget in limits.budgets]
         if limits.rates is not None:
             rates.append(RateLine(limits.kind, own, limits.rates))
-    return LimitPath(name or path.name, path.time_zone, tuple(budgets), tuple(rates))
+    enforced = any(line.budget.mode is BudgetMode.ENFORCE for line in budgets)
+    return LimitPath(name or path.name, path.time_zone, tuple(budgets), tuple(rates), enforced)

@@ -162,10 +162,12 @@ class Replay:
             _, rid, path, wall_ms, *ask = row
             now = self._moment(wall_ms)
             reservation = self._engine.open[rid] = Reservation(rid, *self._paths[path], now)
-            reservation.hold(Ask(*ask), now.mono_ms)
+            _hold_again(reservation, Ask(*ask), now)
         elif kind == END:
             self._end(row)
-        elif kind in (ATTEMPT, EXTEND, RELEASE, PART):
+        elif kind == ATTEMPT:
+            self._engine.dispatched(row[1])
+        elif kind in (EXTEND, RELEASE, PART):
             self._change(row)
         elif kind == ADJUST:
             names = tuple(self._accounts[number].name for number in row[2])
@@ -181,10 +183,8 @@ class Replay:
     def _change(self, row: Row) -> None:
         kind, rid, wall_ms, *rest = row
         now = self._moment(wall_ms)
-        if kind == ATTEMPT:
-            self._engine.dispatched(rid, now)
-        elif kind == EXTEND:
-            self._engine.open[rid].hold(Ask(*rest), now.mono_ms)
+        if kind == EXTEND:
+            _hold_again(self._engine.open[rid], Ask(*rest), now)
         elif kind == RELEASE:
             self._engine.release_part(rid, Ask(*rest), now)
         else:
@@ -253,3 +253,9 @@ class Replay:
 
     def _moment(self, wall_ms: int) -> Moment:
         return Moment(wall_ms, min(wall_ms - self._ahead, self._now.mono_ms))
+
+
+def _hold_again(held: Reservation, ask: Ask, now: Moment) -> None:
+    for ring in held.rings:
+        ring.advance(now.mono_ms)
+    held.hold(ask)

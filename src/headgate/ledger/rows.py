@@ -11,11 +11,11 @@ ACCOUNT     number, kind, scope id, budget id, period id, limit, enforced, start
 WINDOW      number, name, shape, limit, smooth
 PATH        number, account numbers, window numbers
 INTENT      rid, path number, wall ms, nano-USD, tokens, expected tokens
-ATTEMPT     rid, wall ms
+ATTEMPT     rid
 EXTEND      rid, wall ms, nano-USD, tokens, expected tokens
 RELEASE     rid, wall ms, nano-USD, tokens, expected tokens
 PART        rid, wall ms, nano-USD, tokens, payee
-END         rid, wall ms, nano-USD, tokens, payee, state, reason, payload
+END         rid, wall ms, nano-USD, tokens (nil: as admitted), payee, state, reason, payload
 ADJUST      wall ms, account numbers, nano-USD (signed), reason
 NOTE        wall ms, payload
 ==========  ============================================================================================

@@ -141,6 +141,13 @@ class Ring:
         self.total += amount
         return index
 
+    def add_now(self, amount: int) -> int:
+        """As `add`, at the moment at which `fits` has just said yes."""
+        last = self._last
+        self._buckets[last % self._size] += amount
+        self.total += amount
+        return last
+
     def give_back(self, amount: int, index: int, mono_ms: int) -> None:
         """Take ``amount`` out of the bucket it was admitted in; nothing happens where that has aged out."""
         now = self.advance(mono_ms)
