@@ -103,6 +103,8 @@ bench: .venv/.dev ## the benchmark against nginx and a direct call (ARGS="--quic
 .PHONY: prove
 prove: .venv/.dev ## the long acceptance figures
 	PYTHONPATH=src $(BIN)/python -m bench.keys $(ARGS)
+	PYTHONPATH=src $(BIN)/python -m bench.ledger
+	PYTHONPATH=src $(BIN)/python -m bench.ledger_proof
 
 .PHONY: build
 build: .venv/.dev ## wheel and source distribution in dist/
