@@ -31,8 +31,8 @@ class Crowd(NamedTuple):
 
 
 async def crowd(file: Path, callers: int, requests: int, seed: int) -> Crowd:
-    """Let callers ask for random amounts until ``requests`` were asked and nothing fits any more."""
-    limit = max(100_000, requests * 100)
+    """Let callers ask for random amounts, about ``requests`` of them, until nothing fits any more."""
+    limit = requests * 240  # a request takes 250 on average
     book = LimitBook.build(
         [
             limits(LimitedKind.ORGANIZATION, ORGANIZATION, budget("bud_o", limit)),
