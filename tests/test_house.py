@@ -32,6 +32,8 @@ UNMIRRORED: dict[str, str] = {
     "domain/catalog.py": "nouns; tests/catalog builds and prices them",
     "domain/record.py": "nouns; tests/records writes and reads every field",
     "domain/usage.py": "nouns and one sum, read in tests/wire",
+    "ledger/outcomes.py": "nouns; every test of the ledger builds and compares them",
+    "ledger/rows.py": "numbers with names, and what they mean; tests/ledger/test_derivation.py spells them out",
     "pipeline/reply.py": "a protocol; tests/server/test_inbound.py tests the implementation over a socket",
     "pipeline/call.py": "two nouns that every request of tests/pipeline goes through",
     "providers/provider.py": "two nouns that every test of providers builds",

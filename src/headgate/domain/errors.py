@@ -28,6 +28,7 @@
     ├── UpstreamError                  502 upstream_error
     │   └── UpstreamCredentialsExhaustedError 502 upstream_credentials_exhausted
     ├── OverloadedError                503 overloaded
+    ├── LedgerUnavailableError         503 ledger_unavailable
     ├── DeadlineExceededError          504 deadline_exceeded
     └── UpstreamTimeoutError           504 upstream_timeout
 
@@ -255,6 +256,14 @@ class OverloadedError(HeadgateError):
 
     status = 503
     code = "overloaded"
+    retryable = True
+
+
+class LedgerUnavailableError(HeadgateError):
+    """What a request would cost cannot be written down durably, so it is not sent."""
+
+    status = 503
+    code = "ledger_unavailable"
     retryable = True
 
 

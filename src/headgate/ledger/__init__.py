@@ -1,0 +1,1 @@
+"""May it be paid for: budgets and rate limits that concurrent requests cannot exceed."""
