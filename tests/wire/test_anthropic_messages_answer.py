@@ -8,7 +8,7 @@ from msgspec import Raw
 
 from headgate.domain import chat
 from headgate.domain.usage import TokenUsage
-from headgate.wire.anthropic_messages_answer import parse_response, parse_stop, render_response, render_stop
+from headgate.wire.anthropic_messages_answer import STOP_WORDS, parse_response, render_response
 from headgate.wire.format import MalformedAnswerError
 from tests.wire.golden import cases_with, check_golden, given, without_nulls
 
@@ -137,7 +137,7 @@ def test_an_answer_without_usage_or_choice_is_still_one() -> None:
     ],
 )
 def test_a_stop_reason_comes_back_as_it_was(word: str) -> None:
-    assert render_stop(*parse_stop(word), "anthropic_messages") == word
+    assert STOP_WORDS.render(*STOP_WORDS.parse(word), "anthropic_messages") == word
 
 
 @pytest.mark.parametrize(
@@ -150,4 +150,4 @@ def test_a_stop_reason_comes_back_as_it_was(word: str) -> None:
     ],
 )
 def test_a_foreign_stop_never_looks_like_a_normal_end(reason: chat.StopReason, native: str | None, word: str) -> None:
-    assert render_stop(reason, native, "openai_chat") == word
+    assert STOP_WORDS.render(reason, native, "openai_chat") == word

@@ -8,7 +8,7 @@ from msgspec import Raw
 from headgate.domain import chat
 from headgate.domain.usage import TokenUsage
 from headgate.wire.format import MalformedAnswerError
-from headgate.wire.openai_chat_answer import parse_response, parse_stop, render_response, render_stop
+from headgate.wire.openai_chat_answer import STOP_WORDS, parse_response, render_response
 from tests.wire.golden import cases_with, check_golden, given, without_nulls
 
 
@@ -111,7 +111,7 @@ def test_a_tool_call_of_another_dialect_keeps_its_side_notes_and_says_no_commonp
 
 @pytest.mark.parametrize("word", ["stop", "length", "tool_calls", "function_call", "content_filter", "eos", "error"])
 def test_a_finish_reason_comes_back_as_it_was(word: str) -> None:
-    assert render_stop(*parse_stop(word), "openai_chat") == word
+    assert STOP_WORDS.render(*STOP_WORDS.parse(word), "openai_chat") == word
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_finish_reason_comes_back_as_it_was(word: str) -> None:
 def test_a_foreign_stop_never_looks_like_a_normal_finish(
     reason: chat.StopReason, native: str | None, word: str
 ) -> None:
-    assert render_stop(reason, native, "anthropic_messages") == word
+    assert STOP_WORDS.render(reason, native, "anthropic_messages") == word
 
 
 @pytest.mark.parametrize("odd", [b'{"m\xff":1}', b'{"model":"\xff","choices":[]}'])

@@ -26,41 +26,32 @@ from headgate.wire.format import MalformedAnswerError
 from headgate.wire.json_body import read_any
 from headgate.wire.members import Members, to_json
 from headgate.wire.rendering import Rendering
+from headgate.wire.stop_words import StopWords
 
 NO_USAGE: Final = {"input_tokens": 0, "output_tokens": 0}
 """Anthropic's clients demand a usage object; a provider that reports none leaves it at this."""
 
-_STOPS: Final = {
-    "end_turn": StopReason.END,
-    "max_tokens": StopReason.MAX_TOKENS,
-    "stop_sequence": StopReason.STOP_SEQUENCE,
-    "tool_use": StopReason.TOOL_CALLS,
-    "pause_turn": StopReason.PAUSE,
-    "refusal": StopReason.REFUSAL,
-    "model_context_window_exceeded": StopReason.MAX_TOKENS,
-}
-_WORDS: Final = {
-    StopReason.END: "end_turn",
-    StopReason.MAX_TOKENS: "max_tokens",
-    StopReason.STOP_SEQUENCE: "stop_sequence",
-    StopReason.TOOL_CALLS: "tool_use",
-    StopReason.CONTENT_FILTER: "refusal",
-    StopReason.REFUSAL: "refusal",
-    StopReason.PAUSE: "pause_turn",
-}
-
-
-def parse_stop(word: str) -> tuple[StopReason, str | None]:
-    """Return the hub's reason for a ``stop_reason``, and the word itself where the reason does not imply it."""
-    reason = _STOPS.get(word, StopReason.OTHER)
-    return reason, None if _WORDS.get(reason) == word else word
-
-
-def render_stop(reason: StopReason, native: str | None, dialect: str) -> str:
-    """Return the ``stop_reason``; one that Anthropic has no word for keeps its own, and is never a normal end."""
-    if native is not None and (dialect == DIALECT or reason not in _WORDS):
-        return native
-    return _WORDS.get(reason, reason.value)
+STOP_WORDS: Final = StopWords(
+    DIALECT,
+    reasons={
+        "end_turn": StopReason.END,
+        "max_tokens": StopReason.MAX_TOKENS,
+        "stop_sequence": StopReason.STOP_SEQUENCE,
+        "tool_use": StopReason.TOOL_CALLS,
+        "pause_turn": StopReason.PAUSE,
+        "refusal": StopReason.REFUSAL,
+        "model_context_window_exceeded": StopReason.MAX_TOKENS,
+    },
+    words={
+        StopReason.END: "end_turn",
+        StopReason.MAX_TOKENS: "max_tokens",
+        StopReason.STOP_SEQUENCE: "stop_sequence",
+        StopReason.TOOL_CALLS: "tool_use",
+        StopReason.CONTENT_FILTER: "refusal",
+        StopReason.REFUSAL: "refusal",
+        StopReason.PAUSE: "pause_turn",
+    },
+)
 
 
 def parse_response(body: bytes) -> ChatResponse:
@@ -84,7 +75,7 @@ def _parse_response(members: Members) -> ChatResponse:
             members.put_back(name, value)
     parts = tuple(parse_block(item, f"content[{index}]") for index, item in enumerate(members.array("content")))
     word = members.text("stop_reason")
-    stop, native = (None, None) if word is None else parse_stop(word)
+    stop, native = (None, None) if word is None else STOP_WORDS.parse(word)
     ends = {name: value for name in ("stop_sequence", "stop_details") if (value := members.take(name)) is not None}
     usage, usage_extras = None, {}
     reported = members.take("usage")
@@ -150,8 +141,8 @@ def _stop_of(choice: Choice, rendering: Rendering) -> str | None:
     if choice.stop is None:
         return None
     if choice.stop is StopReason.END and any(isinstance(part, RefusalPart) for part in choice.parts):
-        return _WORDS[StopReason.REFUSAL]
-    return render_stop(choice.stop, choice.native_stop, rendering.source)
+        return STOP_WORDS.words[StopReason.REFUSAL]
+    return STOP_WORDS.render(choice.stop, choice.native_stop, rendering.source)
 
 
 def _render_parts(body: dict[str, object], parts: tuple[Part, ...], rendering: Rendering) -> list[object]:

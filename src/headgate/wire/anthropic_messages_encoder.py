@@ -34,7 +34,7 @@ from headgate.domain.chat import (
     ToolCallStart,
     UsageReport,
 )
-from headgate.wire.anthropic_messages_answer import NO_USAGE, render_stop
+from headgate.wire.anthropic_messages_answer import NO_USAGE, STOP_WORDS
 from headgate.wire.anthropic_messages_meter import MESSAGE_STOP
 from headgate.wire.anthropic_messages_parts import DIALECT
 from headgate.wire.anthropic_usage import render_usage
@@ -161,7 +161,9 @@ class StreamEncoder:
         stop, reason = self._stop, None
         if stop is not None:
             is_refusal = self._has_refusal and stop.reason is StopReason.END
-            reason = "refusal" if is_refusal else render_stop(stop.reason, stop.native_stop, self._rendering.source)
+            reason = (
+                "refusal" if is_refusal else STOP_WORDS.render(stop.reason, stop.native_stop, self._rendering.source)
+            )
         delta: dict[str, object] = {"stop_reason": reason, "stop_sequence": None}
         target: dict[str, object] = {"type": "message_delta", "delta": delta, "usage": self._render_usage()}
         if self._rendering.is_native:

@@ -29,7 +29,7 @@ from headgate.domain.chat import (
 )
 from headgate.domain.errors import InvalidRequestError
 from headgate.wire.anthropic_errors import read_fault
-from headgate.wire.anthropic_messages_answer import parse_stop
+from headgate.wire.anthropic_messages_answer import STOP_WORDS
 from headgate.wire.anthropic_messages_parts import DIALECT
 from headgate.wire.anthropic_usage import merge_usage, parse_usage
 from headgate.wire.format import MalformedAnswerError
@@ -284,7 +284,7 @@ class StreamDecoder:
         if rest:
             into.append(ExtrasDelta(None, rest))
         if word is not None:
-            into.append(Stop(0, *parse_stop(word)))
+            into.append(Stop(0, *STOP_WORDS.parse(word)))
         self._report(reported, into)
 
 

@@ -17,35 +17,26 @@ from headgate.wire.members import Members, to_json
 from headgate.wire.openai_chat_parts import DIALECT, parse_assistant, render_assistant
 from headgate.wire.openai_usage import read_usage
 from headgate.wire.rendering import Rendering
+from headgate.wire.stop_words import StopWords
 
-_STOPS: Final = {
-    "stop": StopReason.END,
-    "length": StopReason.MAX_TOKENS,
-    "tool_calls": StopReason.TOOL_CALLS,
-    "function_call": StopReason.TOOL_CALLS,
-    "content_filter": StopReason.CONTENT_FILTER,
-}
-_WORDS: Final = {
-    StopReason.END: "stop",
-    StopReason.STOP_SEQUENCE: "stop",
-    StopReason.MAX_TOKENS: "length",
-    StopReason.TOOL_CALLS: "tool_calls",
-    StopReason.CONTENT_FILTER: "content_filter",
-    StopReason.REFUSAL: "content_filter",
-}
-
-
-def parse_stop(word: str) -> tuple[StopReason, str | None]:
-    """Return the hub's reason for a ``finish_reason``, and the word itself where the reason does not imply it."""
-    reason = _STOPS.get(word, StopReason.OTHER)
-    return reason, None if _WORDS.get(reason) == word else word
-
-
-def render_stop(reason: StopReason, native: str | None, dialect: str) -> str:
-    """Return the ``finish_reason``; one that OpenAI has no word for keeps its own, and is never a normal finish."""
-    if native is not None and (dialect == DIALECT or reason not in _WORDS):
-        return native
-    return _WORDS.get(reason, reason.value)
+STOP_WORDS: Final = StopWords(
+    DIALECT,
+    reasons={
+        "stop": StopReason.END,
+        "length": StopReason.MAX_TOKENS,
+        "tool_calls": StopReason.TOOL_CALLS,
+        "function_call": StopReason.TOOL_CALLS,
+        "content_filter": StopReason.CONTENT_FILTER,
+    },
+    words={
+        StopReason.END: "stop",
+        StopReason.STOP_SEQUENCE: "stop",
+        StopReason.MAX_TOKENS: "length",
+        StopReason.TOOL_CALLS: "tool_calls",
+        StopReason.CONTENT_FILTER: "content_filter",
+        StopReason.REFUSAL: "content_filter",
+    },
+)
 
 
 def parse_usage(value: Raw) -> tuple[TokenUsage | None, Extras]:
@@ -137,7 +128,7 @@ def _parse_choice(members: Members, position: int) -> Choice:
     message.take("role")
     parts = tuple(parse_assistant(message))
     word = members.text("finish_reason")
-    stop, native = (None, None) if word is None else parse_stop(word)
+    stop, native = (None, None) if word is None else STOP_WORDS.parse(word)
     logprobs = members.take("logprobs")
     return Choice(position if index is None else index, parts, stop, native, logprobs, members.rest())
 
@@ -169,7 +160,7 @@ def _render_choice(choice: Choice, rendering: Rendering) -> dict[str, object]:
         "logprobs": choice.logprobs,
         "finish_reason": None
         if choice.stop is None
-        else render_stop(choice.stop, choice.native_stop, rendering.source),
+        else STOP_WORDS.render(choice.stop, choice.native_stop, rendering.source),
     }
     rendering.carry(target, choice.extras)
     return target

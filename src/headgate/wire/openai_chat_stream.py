@@ -34,7 +34,7 @@ from headgate.domain.errors import InvalidRequestError
 from headgate.wire.format import MalformedAnswerError
 from headgate.wire.json_body import read_any
 from headgate.wire.members import Members, to_json
-from headgate.wire.openai_chat_answer import parse_stop, parse_usage, render_stop, render_usage
+from headgate.wire.openai_chat_answer import STOP_WORDS, parse_usage, render_usage
 from headgate.wire.openai_chat_meter import DONE, DONE_EVENT
 from headgate.wire.openai_chat_parts import DIALECT, render_redacted, render_signature
 from headgate.wire.openai_errors import read_fault
@@ -273,7 +273,7 @@ class StreamDecoder:
         if word is not None:
             self._end_parts(index, parts, into)
             parts.is_stopped = True
-            into.append(Stop(index, *parse_stop(word)))
+            into.append(Stop(index, *STOP_WORDS.parse(word)))
 
     def _decode_delta(self, index: int, parts: _Parts, delta: Members, into: list[StreamEvent]) -> None:
         thought, other = _take_text(delta, "reasoning_content"), _take_text(delta, "reasoning")
@@ -443,7 +443,7 @@ class StreamEncoder:
             delta = {"role": "assistant", **delta}
         choice: dict[str, object] = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
         if isinstance(event, Stop):
-            choice["finish_reason"] = render_stop(event.reason, event.native_stop, self._rendering.source)
+            choice["finish_reason"] = STOP_WORDS.render(event.reason, event.native_stop, self._rendering.source)
         elif isinstance(event, LogprobsDelta):
             choice["logprobs"] = event.logprobs
         elif isinstance(event, ExtrasDelta):
