@@ -5,6 +5,7 @@ import threading
 from headgate.domain.access import ScopeKind
 from headgate.identity.directory import KeyDirectory, KeyEntry, ScopeEntry
 from headgate.identity.secrets import hash_secret
+from headgate.ledger.limit_book import LimitBook
 from headgate.routing.table import Deployment, RouteTable
 from headgate.snapshot import Snapshot, SnapshotSource
 
@@ -16,7 +17,7 @@ def test_new_keys_are_seen_by_the_next_reader_and_not_by_the_last() -> None:
     held = source.current
     organization = ScopeEntry("org_1", ScopeKind.ORGANIZATION, "acme")
     digest = hash_secret("secret")
-    source.replace_keys(KeyDirectory.build([(digest, KeyEntry("key_1", "k", "org_1"))], [organization]))
+    source.publish(KeyDirectory.build([(digest, KeyEntry("key_1", "k", "org_1"))], [organization]), LimitBook())
     assert held.keys.lookup(digest) is None
     assert source.current.keys.lookup(digest) is not None
     assert source.current.routes is held.routes
@@ -25,7 +26,8 @@ def test_new_keys_are_seen_by_the_next_reader_and_not_by_the_last() -> None:
 def test_revisions_of_many_writers_are_all_counted() -> None:
     source = SnapshotSource(Snapshot(1, KeyDirectory(), ROUTES))
     writers = [
-        threading.Thread(target=lambda: [source.replace_keys(KeyDirectory()) for _ in range(500)]) for _ in range(4)
+        threading.Thread(target=lambda: [source.publish(KeyDirectory(), LimitBook()) for _ in range(500)])
+        for _ in range(4)
     ]
     for writer in writers:
         writer.start()

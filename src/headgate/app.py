@@ -173,7 +173,7 @@ def _plane(settings: Settings, database: Database, snapshots: SnapshotSource) ->
         database=database,
         clock_ms=_clock_ms,
         entropy=os.urandom,
-        publisher=Publisher(snapshots.current.keys, snapshots.replace_keys),
+        publisher=Publisher(snapshots.current.keys, snapshots.current.limits, snapshots.publish),
         key_prefix=settings.keys.prefix,
     )
 

@@ -6,6 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from headgate.identity.directory import KeyDirectory
+from headgate.ledger.limit_book import LimitBook
 from headgate.routing.table import RouteTable
 
 
@@ -15,6 +16,7 @@ class Snapshot(Struct, frozen=True):
     revision: int
     keys: KeyDirectory
     routes: RouteTable
+    limits: LimitBook = LimitBook()
 
 
 class SnapshotSource:
@@ -25,7 +27,7 @@ class SnapshotSource:
         self.current = first
         self._lock = threading.Lock()
 
-    def replace_keys(self, keys: KeyDirectory) -> None:
-        """Publish new keys; every request that starts after this call sees them. Safe from any thread."""
+    def publish(self, keys: KeyDirectory, limits: LimitBook) -> None:
+        """Publish new keys and limits; every request that starts after this call sees both. Safe from any thread."""
         with self._lock:
-            self.current = replace(self.current, keys=keys, revision=self.current.revision + 1)
+            self.current = replace(self.current, keys=keys, limits=limits, revision=self.current.revision + 1)

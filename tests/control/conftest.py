@@ -18,6 +18,7 @@ from headgate.domain.catalog import Capabilities
 from headgate.identity.actor import Actor, ActorKind
 from headgate.identity.directory import KeyDirectory
 from headgate.identity.secrets import hash_secret
+from headgate.ledger.limit_book import LimitBook
 from headgate.routing.table import RouteTable
 from headgate.snapshot import Snapshot, SnapshotSource
 from headgate.storage.engine import Database, open_database
@@ -38,7 +39,7 @@ class World:
         self.snapshots = SnapshotSource(Snapshot(revision=1, keys=load_directory(database), routes=routes))
         self.plane = Plane(
             database=database,
-            publisher=Publisher(self.snapshots.current.keys, self.snapshots.replace_keys),
+            publisher=Publisher(self.snapshots.current.keys, LimitBook(), self.snapshots.publish),
             clock_ms=lambda: self.now_ms,
             entropy=os.urandom,
         )

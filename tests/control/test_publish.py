@@ -9,6 +9,7 @@ from headgate.control.teams import block_team
 from headgate.domain.access import ScopeKind
 from headgate.identity.directory import KeyDirectory, KeyEntry, ScopeEntry
 from headgate.identity.secrets import hash_secret
+from headgate.ledger.limit_book import LimitBook
 
 ORG = ScopeEntry("org_1", ScopeKind.ORGANIZATION, "acme")
 
@@ -45,10 +46,12 @@ def test_many_keys_come_through_in_batches(world, monkeypatch):
 def test_a_directory_is_packed_anew_once_it_has_changed_often_enough(monkeypatch):
     monkeypatch.setattr(publish, "COMPACT_AT", 10)
     published: list[KeyDirectory] = []
-    publisher = Publisher(KeyDirectory.build((), [ORG]), published.append)
+    directory = KeyDirectory.build((), [ORG])
+    publisher = Publisher(directory, LimitBook(), lambda keys, limits: published.append(keys))
     for number in range(11):
         with publisher.turn():
-            publisher.publish(publisher.keys.with_key(bytes([number]) * 32, KeyEntry(f"key_{number}", "k", "org_1")))
+            entry = KeyEntry(f"key_{number}", "k", "org_1")
+            publisher.publish(publisher.keys.with_key(bytes([number]) * 32, entry), publisher.limits)
     sizes = [directory.overlay_size for directory in published]
     assert sizes == [*range(1, 12), 0]
     assert publisher.keys is published[-1]
@@ -56,9 +59,9 @@ def test_a_directory_is_packed_anew_once_it_has_changed_often_enough(monkeypatch
 
 
 def test_publishing_the_same_directory_tells_nobody():
-    published: list[KeyDirectory] = []
-    publisher = Publisher(KeyDirectory(), published.append)
-    publisher.publish(publisher.keys)
+    published: list[object] = []
+    publisher = Publisher(KeyDirectory(), LimitBook(), lambda keys, limits: published.append((keys, limits)))
+    publisher.publish(publisher.keys, publisher.limits)
     assert published == []
 
 

@@ -19,6 +19,7 @@ from headgate.domain.errors import HeadgateError, NotFoundError, PermissionDenie
 from headgate.identity.actor import Actor, ActorKind, may
 from headgate.identity.directory import KeyDirectory
 from headgate.identity.secrets import KEY_PREFIX
+from headgate.ledger.limit_book import LimitBook
 from headgate.storage.engine import Database
 
 
@@ -78,6 +79,8 @@ class Change(Access):
         self.now_ms = plane.clock_ms()
         self.keys: KeyDirectory = plane.publisher.keys
         """The directory as it will be published; use cases replace it by its successors."""
+        self.limits: LimitBook = plane.publisher.limits
+        """Likewise the limits."""
 
     def mint_id(self, prefix: str) -> str:
         """Return a new id of this moment."""
@@ -127,7 +130,7 @@ def change(
             with plane.database.write() as connection:
                 current = Change(connection, actor, plane, action, object_kind)
                 yield current
-            plane.publisher.publish(current.keys)
+            plane.publisher.publish(current.keys, current.limits)
     except HeadgateError as error:
         outcome = _outcome_of(error, actor)
         organization_id = None if current is None else current.organization_id

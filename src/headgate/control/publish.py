@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Select, select
 
 from headgate.domain.access import ScopeKind
 from headgate.identity.directory import KeyDirectory, KeyEntry, ScopeEntry
+from headgate.ledger.limit_book import LimitBook
 from headgate.storage.engine import Database
 from headgate.storage.tables import scopes, virtual_keys
 
@@ -24,12 +25,15 @@ _Read = tuple[bytes, str, str, str, str, bool, str, int | None, bool, int | None
 
 
 class Publisher:
-    """Holds the key directory that management changes start from, and hands every new one to the data plane."""
+    """Holds the keys and limits that management changes start from, and hands every new state to the data plane."""
 
-    def __init__(self, keys: KeyDirectory, replace_keys: Callable[[KeyDirectory], None]) -> None:
-        """Start from ``keys``, as `load_directory` read them; ``replace_keys`` is `SnapshotSource.replace_keys`."""
+    def __init__(
+        self, keys: KeyDirectory, limits: LimitBook, hand_out: Callable[[KeyDirectory, LimitBook], None]
+    ) -> None:
+        """Start from ``keys`` and ``limits`` as they were read; ``hand_out`` is `SnapshotSource.publish`."""
         self.keys = keys
-        self._replace_keys = replace_keys
+        self.limits = limits
+        self._hand_out = hand_out
         self._turn = threading.Lock()
 
     @contextmanager
@@ -38,16 +42,16 @@ class Publisher:
         with self._turn:
             yield
 
-    def publish(self, keys: KeyDirectory) -> None:
-        """Make ``keys`` the directory of every request that starts from now on. Only within one's turn."""
-        if keys is self.keys:
+    def publish(self, keys: KeyDirectory, limits: LimitBook) -> None:
+        """Let every request that starts from now on see ``keys`` and ``limits``. Only within one's turn."""
+        if keys is self.keys and limits is self.limits:
             return
-        self.keys = keys
-        self._replace_keys(keys)
+        self.keys, self.limits = keys, limits
+        self._hand_out(keys, limits)
         # The change is out already; the thread that made it pays for the packing, no request does.
         if keys.overlay_size > max(COMPACT_AT, len(keys) // 16):
             self.keys = keys.compacted()
-            self._replace_keys(self.keys)
+            self._hand_out(self.keys, limits)
 
 
 def load_directory(database: Database) -> KeyDirectory:

@@ -82,6 +82,8 @@ class Permission(StrEnum):
     USERS_WRITE = "users:write"
     KEYS_READ = "keys:read"
     KEYS_WRITE = "keys:write"
+    BUDGETS_READ = "budgets:read"
+    BUDGETS_WRITE = "budgets:write"
     TOKENS_READ = "tokens:read"
     TOKENS_WRITE = "tokens:write"
     REQUESTS_READ = "requests:read"

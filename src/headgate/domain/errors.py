@@ -7,6 +7,8 @@
     │   └── ContextLengthExceededError 400 context_length_exceeded
     ├── ContentFilteredError           400 content_filtered
     ├── InvalidApiKeyError             401 invalid_api_key
+    ├── BudgetExhaustedError           402 budget_exhausted
+    ├── RequestExceedsBudgetError      402 request_exceeds_budget
     ├── UnpricedModelError             403 unpriced_model
     ├── ModelNotAllowedError           403 model_not_allowed
     ├── PermissionDeniedError          403 permission_denied
@@ -22,6 +24,9 @@
     ├── ValidationFailedError          422 validation_failed
     ├── PreconditionRequiredError      428 precondition_required
     ├── UpstreamRateLimitedError       429 upstream_rate_limited
+    ├── RateLimitExceededError         429 rate_limit_exceeded
+    ├── BudgetInFlightError            429 budget_in_flight
+    ├── ConcurrencyExceededError       429 concurrency_exceeded
     ├── HeadersTooLargeError           431 headers_too_large
     ├── ClientClosedError              499 client_closed (record only: nobody is left to read it)
     ├── InternalError                  500 internal_error
@@ -39,7 +44,23 @@ an error in its own dialect; the code is the class name's words in snake case an
 
 from typing import ClassVar, Final
 
+from msgspec import Struct
+
 DOCS: Final = "https://headgate.dev/docs/reference/errors"
+
+
+class LimitDetail(Struct, frozen=True):
+    """The limit that refused a request, as its caller may read it."""
+
+    scope: str
+    """What the limit hangs on: kind and id, such as ``team/team_42``."""
+    limit: str
+    """Money as a decimal of USD; tokens and requests as a whole number. Likewise the next two."""
+    used: str
+    held: str
+    """What requests hold that have not ended."""
+    resets_at: str | None
+    """RFC 3339; ``None`` where it never does."""
 
 
 class HeadgateError(Exception):
@@ -57,6 +78,7 @@ class HeadgateError(Exception):
         param: str | None = None,
         reason: str | None = None,
         retry_after_s: float | None = None,
+        limit: LimitDetail | None = None,
     ) -> None:
         """Say what happened in ``message``, which field is to blame, why in detail, and when to come back (s)."""
         super().__init__(message)
@@ -64,6 +86,7 @@ class HeadgateError(Exception):
         self.param = param
         self.reason = reason
         self.retry_after_s = retry_after_s
+        self.limit = limit
 
     @property
     def doc_url(self) -> str:
@@ -108,6 +131,20 @@ class InvalidApiKeyError(HeadgateError):
 
     status = 401
     code = "invalid_api_key"
+
+
+class BudgetExhaustedError(HeadgateError):
+    """What is left of a budget's period does not pay for the request; an empty period would."""
+
+    status = 402
+    code = "budget_exhausted"
+
+
+class RequestExceedsBudgetError(HeadgateError):
+    """The request can cost more than a whole budget."""
+
+    status = 402
+    code = "request_exceeds_budget"
 
 
 class UnpricedModelError(HeadgateError):
@@ -212,6 +249,30 @@ class UpstreamRateLimitedError(HeadgateError):
 
     status = 429
     code = "upstream_rate_limited"
+    retryable = True
+
+
+class RateLimitExceededError(HeadgateError):
+    """A window of requests or tokens is full."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+    retryable = True
+
+
+class BudgetInFlightError(HeadgateError):
+    """The budget would pay for the request once others that run have been settled."""
+
+    status = 429
+    code = "budget_in_flight"
+    retryable = True
+
+
+class ConcurrencyExceededError(HeadgateError):
+    """As many requests run at once as may."""
+
+    status = 429
+    code = "concurrency_exceeded"
     retryable = True
 
 

@@ -13,11 +13,13 @@ from headgate.domain.access import Permission, Role
 
 P = Permission
 
-_READ: Final = frozenset({P.ME_READ, P.SCOPES_READ, P.KEYS_READ, P.MODELS_READ, P.USAGE_READ, P.REQUESTS_READ})
+_READ: Final = frozenset(
+    {P.ME_READ, P.SCOPES_READ, P.KEYS_READ, P.BUDGETS_READ, P.MODELS_READ, P.USAGE_READ, P.REQUESTS_READ}
+)
 # A token carries no more than its owner's own rights, so everybody may have one.
 _OWN_TOKENS: Final = frozenset({P.TOKENS_READ, P.TOKENS_WRITE})
 _ADMINISTER: Final = frozenset(
-    {P.SCOPES_WRITE, P.USERS_READ, P.USERS_WRITE, P.KEYS_WRITE, P.AUDIT_READ, P.APPLY},
+    {P.SCOPES_WRITE, P.USERS_READ, P.USERS_WRITE, P.KEYS_WRITE, P.BUDGETS_WRITE, P.AUDIT_READ, P.APPLY},
 )
 
 ROLE_PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {

@@ -7,6 +7,7 @@ keeps it out of ``repr`` and of log lines. docs/reference/configuration.md expla
 from msgspec import UNSET, Struct, UnsetType, field
 
 from headgate.domain.catalog import Price
+from headgate.domain.limits import BudgetMode, Period, WindowMode
 
 
 class Secret:
@@ -140,6 +141,38 @@ class KeySettings(Struct, frozen=True):
     prefix: str = "hg_"
 
 
+class LedgerSettings(Struct, frozen=True):
+    """The ``ledger`` block."""
+
+    durability: str = "fsync"
+    """``fsync``: an intent is on the disk before anything is sent. ``os``: it is with the operating system."""
+    commit_timeout: float = 0.5
+    """Seconds that a request waits for the disk before it is refused."""
+    budget_wait: float = 2.0
+    """Seconds that a request waits for what others hold to be settled, before it is refused; 0 to 30."""
+
+
+class ProvisionedBudget(Struct, frozen=True):
+    """One entry of ``budgets``: so much money in every period."""
+
+    amount_nano_usd: int
+    period: Period
+    mode: BudgetMode = BudgetMode.ENFORCE
+
+
+class ProvisionedRateLimits(Struct, frozen=True):
+    """A ``rate_limits`` block; ``None`` is no limit."""
+
+    rpm: int | None = None
+    tpm: int | None = None
+    tph: int | None = None
+    tpd: int | None = None
+    concurrency: int | None = None
+    tpm_mode: WindowMode = WindowMode.SMOOTH
+    tph_mode: WindowMode = WindowMode.STRICT
+    tpd_mode: WindowMode = WindowMode.STRICT
+
+
 class ProvisionedKey(Struct, frozen=True):
     """A key of the file: its secret, or the SHA-256 of one that another gateway issued. One of the two is there."""
 
@@ -152,6 +185,16 @@ class ProvisionedKey(Struct, frozen=True):
     tags: tuple[tuple[str, str], ...] = ()
     expires_at: str | None = None
     """RFC 3339."""
+    budgets: tuple[ProvisionedBudget, ...] = ()
+    rate_limits: ProvisionedRateLimits | None = None
+
+
+class ProvisionedNamedLimits(Struct, frozen=True):
+    """Limits of an end user, a model or a tag (``name=value``) of an organization; ``*`` is each one for itself."""
+
+    name: str
+    budgets: tuple[ProvisionedBudget, ...] = ()
+    rate_limits: ProvisionedRateLimits | None = None
 
 
 class ProvisionedProject(Struct, frozen=True):
@@ -160,6 +203,8 @@ class ProvisionedProject(Struct, frozen=True):
     slug: str
     name: str
     keys: tuple[ProvisionedKey, ...] = ()
+    budgets: tuple[ProvisionedBudget, ...] = ()
+    rate_limits: ProvisionedRateLimits | None = None
 
 
 class ProvisionedTeam(Struct, frozen=True):
@@ -169,6 +214,8 @@ class ProvisionedTeam(Struct, frozen=True):
     name: str
     keys: tuple[ProvisionedKey, ...] = ()
     projects: tuple[ProvisionedProject, ...] = ()
+    budgets: tuple[ProvisionedBudget, ...] = ()
+    rate_limits: ProvisionedRateLimits | None = None
 
 
 class ProvisionedUser(Struct, frozen=True):
@@ -177,6 +224,8 @@ class ProvisionedUser(Struct, frozen=True):
     email: str
     name: str
     roles: tuple[str, ...] = ()
+    budgets: tuple[ProvisionedBudget, ...] = ()
+    rate_limits: ProvisionedRateLimits | None = None
 
 
 class ProvisionedOrganization(Struct, frozen=True):
@@ -188,6 +237,11 @@ class ProvisionedOrganization(Struct, frozen=True):
     keys: tuple[ProvisionedKey, ...] = ()
     teams: tuple[ProvisionedTeam, ...] = ()
     users: tuple[ProvisionedUser, ...] = ()
+    budgets: tuple[ProvisionedBudget, ...] = ()
+    rate_limits: ProvisionedRateLimits | None = None
+    end_users: tuple[ProvisionedNamedLimits, ...] = ()
+    models: tuple[ProvisionedNamedLimits, ...] = ()
+    tags: tuple[ProvisionedNamedLimits, ...] = ()
 
 
 class Settings(Struct, frozen=True):
@@ -199,6 +253,7 @@ class Settings(Struct, frozen=True):
     providers: tuple[ProviderSettings, ...] = ()
     models: tuple[ModelSettings, ...] = ()
     prices: PriceSettings = PriceSettings()
+    ledger: LedgerSettings = LedgerSettings()
     keys: KeySettings = KeySettings()
     organizations: tuple[ProvisionedOrganization, ...] = ()
     data_dir: str = "data"

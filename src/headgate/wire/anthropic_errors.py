@@ -39,18 +39,10 @@ _TELLING: Final = (
 )
 
 
-class _HeadgateDetail(Struct):
-    code: str
-    reason: str | None
-    param: str | None
-    doc_url: str
-    request_id: str
-
-
 class _ErrorDetail(Struct):
     type: str
     message: str
-    headgate: _HeadgateDetail
+    headgate: openai_errors.HeadgateDetail
 
 
 class _ErrorBody(Struct, tag="error"):
@@ -69,7 +61,8 @@ def error_type(status: int) -> str:
 def render_error(error: HeadgateError, request_id: str) -> bytes:
     """Return the error body for the caller; ``param``, which Anthropic has no member for, stands in ``headgate``."""
     clean = openai_errors.clean
-    detail = _HeadgateDetail(error.code, clean(error.reason), clean(error.param), error.doc_url, request_id)
+    detail = openai_errors.detail_of(error, request_id)
+    detail.param = clean(error.param)
     message = clean(error.message) or error.code
     return _ENCODE(_ErrorBody(_ErrorDetail(error_type(error.status), message, detail), request_id))
 

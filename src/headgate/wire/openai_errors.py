@@ -3,7 +3,7 @@
 from typing import Final, cast
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from headgate.domain.errors import HeadgateError
 from headgate.wire.format import UpstreamFault
@@ -25,11 +25,19 @@ _TYPES: Final = {
 }
 
 
-class _HeadgateDetail(Struct):
+class HeadgateDetail(Struct):
+    """What every format's error says in ``error.headgate``; what is not known is left out."""
+
     code: str
     reason: str | None
     doc_url: str
     request_id: str
+    param: str | UnsetType | None = UNSET
+    scope: str | UnsetType = UNSET
+    limit: str | UnsetType = UNSET
+    used: str | UnsetType = UNSET
+    held: str | UnsetType = UNSET
+    resets_at: str | UnsetType | None = UNSET
 
 
 class _ErrorDetail(Struct):
@@ -37,7 +45,7 @@ class _ErrorDetail(Struct):
     type: str
     param: str | None
     code: str
-    headgate: _HeadgateDetail
+    headgate: HeadgateDetail
 
 
 class _ErrorBody(Struct):
@@ -54,9 +62,19 @@ def error_type(status: int) -> str:
 
 def render_error(error: HeadgateError, request_id: str) -> bytes:
     """Return the error body for the caller."""
-    detail = _HeadgateDetail(error.code, clean(error.reason), error.doc_url, request_id)
+    detail = detail_of(error, request_id)
     message = clean(error.message) or error.code
     return _ENCODE(_ErrorBody(_ErrorDetail(message, error_type(error.status), clean(error.param), error.code, detail)))
+
+
+def detail_of(error: HeadgateError, request_id: str) -> HeadgateDetail:
+    """Return the part of an error that is the same in every format."""
+    detail = HeadgateDetail(error.code, clean(error.reason), error.doc_url, request_id)
+    limit = error.limit
+    if limit is not None:
+        detail.scope = limit.scope.encode("utf-8", "replace").decode()
+        detail.limit, detail.used, detail.held, detail.resets_at = limit.limit, limit.used, limit.held, limit.resets_at
+    return detail
 
 
 def render_stream_error(error: HeadgateError, request_id: str) -> bytes:
