@@ -20,6 +20,8 @@ class Outcome(StrEnum):
     CLIENT_CLOSED = "client_closed"
     """The client left before the answer was complete."""
     INTERNAL_ERROR = "internal_error"
+    RECOVERED = "recovered"
+    """The gateway died while the request ran. It may have been billed, so all that it held is its cost."""
 
 
 class Attempt(Struct, frozen=True, gc=False):
@@ -34,6 +36,27 @@ class Attempt(Struct, frozen=True, gc=False):
     """What failed, as a short stable word such as ``connect_refused``."""
     duration_ms: float
     upstream_request_id: str | None = None
+
+
+class Spending(Struct, frozen=True, gc=False):
+    """What limits decided about one request. Money is nano-USD."""
+
+    held_nano_usd: int = 0
+    """The most that it could cost, held while it ran."""
+    input_bound: int | None = None
+    """The most input tokens that it could be billed for; ``None`` where nothing bounds them."""
+    bound_by: str | None = None
+    """What the bound was taken from: ``bytes``, ``anchor`` (an earlier turn's bill), ``tokenizer`` or ``window``."""
+    max_output_tokens: int | None = None
+    """What the provider was told as the maximum, where the gateway chose it."""
+    waited_ms: float = 0.0
+    """How long it stood in line for holds of others."""
+    overrun_nano_usd: int = 0
+    """What was used beyond what was held: an overage."""
+    refused_by: str | None = None
+    """The limit that refused it, such as ``team/team_42/bud_7/2026-11`` or ``key/key_1/tpm``."""
+    would_refuse: tuple[str, ...] = ()
+    """Budgets in audit mode that would have refused it."""
 
 
 class RequestRecord(Struct, frozen=True, gc=False):
@@ -76,3 +99,5 @@ class RequestRecord(Struct, frozen=True, gc=False):
     """Time spent in the gateway itself: the duration less the time waiting for the provider."""
     is_sandbox: bool = False
     """Reports leave it out."""
+    spending: Spending | None = None
+    """``None`` where no limit was on its path."""

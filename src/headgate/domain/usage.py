@@ -11,7 +11,9 @@ class UsageQuality(StrEnum):
     PROVIDER = "provider"
     """The provider's own usage object."""
     COUNTED = "counted"
-    """Counted by us with a tokenizer (or a bound): an estimate."""
+    """Counted by us with a tokenizer: an estimate."""
+    BOUND = "bound"
+    """Nothing is known but what it can be at most, and that is what was posted."""
     NONE = "none"
     """Nothing was sent upstream, so nothing was used."""
 
