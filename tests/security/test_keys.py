@@ -13,7 +13,7 @@ from headgate.domain.access import ScopeKind
 from headgate.domain.errors import InvalidApiKeyError
 from headgate.identity.directory import KeyDirectory, KeyEntry, ScopeEntry, _Bulk
 from headgate.identity.secrets import hash_secret
-from headgate.pipeline.handle import authenticate
+from headgate.pipeline.prepare import authenticate
 from headgate.routing.table import RouteTable
 from headgate.snapshot import Snapshot
 from tests.fakes.openai_api import FakeOpenAI

@@ -10,34 +10,28 @@ from collections.abc import Awaitable
 from functools import lru_cache
 from typing import Final
 
-from msgspec import Struct
-
 from headgate.domain.errors import DeadlineExceededError, HeadgateError
 from headgate.domain.money import format_usd
 from headgate.domain.record import Attempt
 from headgate.pipeline.call import Call, Gateway
 from headgate.pipeline.faults import error_in_stream, error_of_failure, error_of_malformed, error_of_status
 from headgate.pipeline.inline import start
+from headgate.pipeline.prepare import Prepared
 from headgate.pipeline.reply import HeaderList, Reply
 from headgate.pipeline.settle import settle
 from headgate.pipeline.trace import Settled, Trace, in_ms
-from headgate.providers.provider import Provider
-from headgate.routing.table import Deployment
 from headgate.upstream.transport import (
     Headers,
-    Timeouts,
     TotalTimeoutError,
     UpstreamAnswer,
     UpstreamFailure,
     UpstreamRequest,
 )
 from headgate.wire.format import (
-    Envelope,
     FaultyAnswerError,
     MalformedAnswerError,
     StreamMeter,
     UpstreamFault,
-    WireFormat,
 )
 from headgate.wire.translate import TranslatingMeter, translate_answer
 
@@ -50,31 +44,6 @@ _UPSTREAM_ID_HEADERS: Final = frozenset(
 _LONGEST_FAULT_BYTES: Final = 64 * 1024
 _AFTER_END_S: Final = 0.25
 """How long a provider may take from its end marker to the end of the body; then its connection is given up."""
-
-
-class Prepared(Struct, frozen=True):
-    """A request that has passed every check and may be sent."""
-
-    envelope: Envelope
-    wire_format: WireFormat
-    """What the provider speaks; the caller's own, unless the request is translated."""
-    deployment: Deployment
-    provider: Provider
-    body: bytes
-    """What the provider gets."""
-    timeouts: Timeouts
-    hide_usage: bool
-    """The usage event was asked for by us alone, so the caller does not see it."""
-    callers_deadline: bool
-    """The total time-out is the caller's own."""
-    is_counted_here: bool = False
-    """The caller asks for a count that the provider does not offer, so nothing is sent."""
-    ignored: tuple[str, ...] = ()
-    """Hints of the caller's that the provider's format cannot carry."""
-
-    def is_translated(self, call: Call) -> bool:
-        """Whether the provider speaks another format than the caller."""
-        return self.wire_format is not call.wire_format
 
 
 class InBandFaultError(Exception):

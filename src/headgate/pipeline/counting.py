@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from headgate.pipeline.attempt import Prepared
+from headgate.pipeline.prepare import Prepared
 from headgate.pipeline.reply import Reply
 from headgate.pipeline.trace import Trace
 from headgate.tokens.counting import count_texts_off_loop

@@ -10,9 +10,6 @@ import asyncio
 import logging
 from typing import Final
 
-from msgspec.structs import replace
-
-from headgate.domain.access import VirtualKey
 from headgate.domain.errors import (
     BodyTooLargeError,
     ClientClosedError,
@@ -20,27 +17,18 @@ from headgate.domain.errors import (
     InternalError,
     InvalidApiKeyError,
     MethodNotAllowedError,
-    ModelNotAllowedError,
     OverloadedError,
-    UnpricedModelError,
-    UnsupportedFeatureError,
     UnsupportedMediaTypeError,
 )
 from headgate.domain.record import Outcome
-from headgate.identity.keys import is_usable, may_use_model
-from headgate.identity.secrets import hash_secret
-from headgate.pipeline.attempt import Prepared, relay_stream, relay_whole, route_headers
+from headgate.pipeline.attempt import relay_stream, relay_whole, route_headers
 from headgate.pipeline.call import Call, Gateway
 from headgate.pipeline.counting import count_here
+from headgate.pipeline.prepare import prepare, usable_key
 from headgate.pipeline.reply import HeaderList, Reply
 from headgate.pipeline.settle import settle
 from headgate.pipeline.trace import NOTHING_USED, Settled, Trace
-from headgate.providers.provider import Provider
-from headgate.routing.table import Deployment, shorten
-from headgate.snapshot import Snapshot
-from headgate.wire.format import DEFAULT_MAX_OUTPUT_TOKENS, ID_HEADERS, Envelope, Rendered, UpstreamBody, WireFormat
-from headgate.wire.json_body import MAX_MODEL_CHARS, refuse_unclean
-from headgate.wire.translate import can_translate, translate_request
+from headgate.wire.format import ID_HEADERS
 
 _log: Final = logging.getLogger("headgate.pipeline")
 _CONTENT_TYPE: Final = (b"content-type", b"application/json")
@@ -53,7 +41,7 @@ async def handle(gateway: Gateway, call: Call, reply: Reply) -> None:
     trace = Trace(call)
     settled: Settled | None = None
     try:
-        prepared = _prepare(gateway, call, trace)
+        prepared = prepare(gateway, call, trace)
         if prepared.is_counted_here:
             await count_here(prepared, trace, reply)
         elif prepared.envelope.stream:
@@ -88,99 +76,13 @@ async def handle(gateway: Gateway, call: Call, reply: Reply) -> None:
 async def refuse(gateway: Gateway, call: Call, error: HeadgateError, reply: Reply) -> None:
     """Answer and record a request that was refused before its body was read, such as one that is too large."""
     trace = Trace(call)
-    trace.key = _usable_key(gateway.snapshots.current, call.presented_key, call.started_at_ms)
+    trace.key = usable_key(gateway.snapshots.current, call.presented_key, call.started_at_ms)
     _note_error(trace, error, reply)
     try:
         await _tell(trace, reply, error)
     finally:
         if trace.key is not None:
             gateway.records.append(trace.record(NOTHING_USED, gateway.clock()))
-
-
-def _prepare(gateway: Gateway, call: Call, trace: Trace) -> Prepared:
-    """Every check that needs no I/O, in the order in which a caller should hear of them."""
-    snapshot = gateway.snapshots.current
-    key = trace.key = authenticate(snapshot, call.presented_key, call.started_at_ms)
-    if gateway.records.is_full:
-        raise OverloadedError(
-            "The gateway cannot write its records at present.", retry_after_s=5, reason="records_full"
-        )
-    wire_format = call.wire_format
-    envelope = wire_format.parse_envelope(call.body)
-    if call.path_model is not None:
-        refuse_unclean(call.path_model, "model", MAX_MODEL_CHARS)
-        envelope = replace(envelope, model=call.path_model)
-    trace.envelope = envelope
-    model = envelope.model
-    deployment = snapshot.routes.resolve(model)
-    if not may_use_model(key, model, is_sandbox=deployment.is_sandbox):
-        raise ModelNotAllowedError(f"This key may not use the model `{shorten(model)}`.", param="model")
-    trace.deployment = deployment
-    if deployment.price is None and gateway.refuse_unpriced:
-        raise UnpricedModelError(
-            f"No price is known for `{shorten(deployment.name)}`: set one on its deployment, or `prices.unpriced`.",
-            param="model",
-        )
-    provider = gateway.providers[deployment.provider]
-    ask_usage = envelope.stream and provider.vendor.include_usage
-    target, rendered = _render(wire_format, provider, deployment, envelope, ask_usage=ask_usage)
-    timeouts = provider.timeouts
-    callers_deadline = call.timeout_s is not None and call.timeout_s < timeouts.total
-    if callers_deadline:
-        timeouts = replace(timeouts, total=call.timeout_s)
-    return Prepared(
-        envelope=envelope,
-        wire_format=target,
-        deployment=deployment,
-        provider=provider,
-        body=rendered.body,
-        timeouts=timeouts,
-        hide_usage=ask_usage and not envelope.wants_usage,
-        callers_deadline=callers_deadline,
-        is_counted_here=not rendered.body,
-        ignored=rendered.ignored,
-    )
-
-
-def _render(
-    wire_format: WireFormat, provider: Provider, deployment: Deployment, envelope: Envelope, *, ask_usage: bool
-) -> tuple[WireFormat, Rendered]:
-    """Return the format that the provider is spoken to in, and the body in it; an empty one where nothing is sent.
-
-    Raises:
-        UnsupportedFeatureError: the provider does not offer the operation, or its format cannot carry what was asked.
-    """
-    upstream = UpstreamBody(
-        deployment.upstream_model,
-        provider.max_output_field,
-        ask_usage,
-        deployment.capabilities.max_output_tokens or DEFAULT_MAX_OUTPUT_TOKENS,
-    )
-    if wire_format.name in provider.wire_formats:
-        return wire_format, Rendered(wire_format.render_upstream(envelope, upstream))
-    for target in provider.wire_formats.values():
-        if can_translate(wire_format, target):
-            return target, translate_request(wire_format, target, envelope, upstream)
-    if wire_format.render_count is not None:
-        return wire_format, Rendered(b"")
-    raise UnsupportedFeatureError(
-        f"The provider `{provider.name}` does not offer {wire_format.operation}.", param="model"
-    )
-
-
-def authenticate(snapshot: Snapshot, presented: bytes | None, now_ms: int) -> VirtualKey:
-    """Return the key, or the one refusal that unknown, expired, blocked and revoked keys share."""
-    key = _usable_key(snapshot, presented, now_ms)
-    if key is None:
-        raise InvalidApiKeyError(
-            "Incorrect API key provided." if presented else "You didn't provide an API key.",
-        )
-    return key
-
-
-def _usable_key(snapshot: Snapshot, presented: bytes | None, now_ms: int) -> VirtualKey | None:
-    key = snapshot.keys.lookup(hash_secret(presented)) if presented else None
-    return key if key is not None and is_usable(key, now_ms) else None
 
 
 async def _cancelled(trace: Trace, reply: Reply) -> None:

@@ -30,7 +30,8 @@ from headgate.domain.ids import REQUEST, mint
 from headgate.identity.keys import may_use_model
 from headgate.identity.policy import ROUTES, Plane
 from headgate.pipeline.call import Call, Gateway
-from headgate.pipeline.handle import authenticate, error_headers, handle, refuse, shutting_down
+from headgate.pipeline.handle import error_headers, handle, refuse, shutting_down
+from headgate.pipeline.prepare import authenticate
 from headgate.server.asgi import AsgiApp, serve_asgi
 from headgate.server.foreign import foreign_renderer
 from headgate.server.head import Head, read_head

@@ -1,0 +1,139 @@
+"""Everything that is decided about a request before it is sent, without I/O: who asks, for what, and which bytes go.
+
+All of it against the one snapshot that the request was given.
+"""
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from headgate.domain.access import VirtualKey
+from headgate.domain.errors import (
+    InvalidApiKeyError,
+    ModelNotAllowedError,
+    OverloadedError,
+    UnpricedModelError,
+    UnsupportedFeatureError,
+)
+from headgate.identity.keys import is_usable, may_use_model
+from headgate.identity.secrets import hash_secret
+from headgate.pipeline.call import Call, Gateway
+from headgate.pipeline.trace import Trace
+from headgate.providers.provider import Provider
+from headgate.routing.table import Deployment, shorten
+from headgate.snapshot import Snapshot
+from headgate.upstream.transport import Timeouts
+from headgate.wire.format import DEFAULT_MAX_OUTPUT_TOKENS, Envelope, Rendered, UpstreamBody, WireFormat
+from headgate.wire.json_body import MAX_MODEL_CHARS, refuse_unclean
+from headgate.wire.translate import can_translate, translate_request
+
+
+class Prepared(Struct, frozen=True):
+    """A request that has passed every check and may be sent."""
+
+    envelope: Envelope
+    wire_format: WireFormat
+    """What the provider speaks; the caller's own, unless the request is translated."""
+    deployment: Deployment
+    provider: Provider
+    body: bytes
+    """What the provider gets."""
+    timeouts: Timeouts
+    hide_usage: bool
+    """The usage event was asked for by us alone, so the caller does not see it."""
+    callers_deadline: bool
+    """The total time-out is the caller's own."""
+    is_counted_here: bool = False
+    """The caller asks for a count that the provider does not offer, so nothing is sent."""
+    ignored: tuple[str, ...] = ()
+    """Hints of the caller's that the provider's format cannot carry."""
+
+    def is_translated(self, call: Call) -> bool:
+        """Whether the provider speaks another format than the caller."""
+        return self.wire_format is not call.wire_format
+
+
+def prepare(gateway: Gateway, call: Call, trace: Trace) -> Prepared:
+    """Every check that needs no I/O, in the order in which a caller should hear of them."""
+    snapshot = gateway.snapshots.current
+    key = trace.key = authenticate(snapshot, call.presented_key, call.started_at_ms)
+    if gateway.records.is_full:
+        raise OverloadedError(
+            "The gateway cannot write its records at present.", retry_after_s=5, reason="records_full"
+        )
+    wire_format = call.wire_format
+    envelope = wire_format.parse_envelope(call.body)
+    if call.path_model is not None:
+        refuse_unclean(call.path_model, "model", MAX_MODEL_CHARS)
+        envelope = replace(envelope, model=call.path_model)
+    trace.envelope = envelope
+    model = envelope.model
+    deployment = snapshot.routes.resolve(model)
+    if not may_use_model(key, model, is_sandbox=deployment.is_sandbox):
+        raise ModelNotAllowedError(f"This key may not use the model `{shorten(model)}`.", param="model")
+    trace.deployment = deployment
+    if deployment.price is None and gateway.refuse_unpriced:
+        raise UnpricedModelError(
+            f"No price is known for `{shorten(deployment.name)}`: set one on its deployment, or `prices.unpriced`.",
+            param="model",
+        )
+    provider = gateway.providers[deployment.provider]
+    ask_usage = envelope.stream and provider.vendor.include_usage
+    target, rendered = _render(wire_format, provider, deployment, envelope, ask_usage=ask_usage)
+    timeouts = provider.timeouts
+    callers_deadline = call.timeout_s is not None and call.timeout_s < timeouts.total
+    if callers_deadline:
+        timeouts = replace(timeouts, total=call.timeout_s)
+    return Prepared(
+        envelope=envelope,
+        wire_format=target,
+        deployment=deployment,
+        provider=provider,
+        body=rendered.body,
+        timeouts=timeouts,
+        hide_usage=ask_usage and not envelope.wants_usage,
+        callers_deadline=callers_deadline,
+        is_counted_here=not rendered.body,
+        ignored=rendered.ignored,
+    )
+
+
+def _render(
+    wire_format: WireFormat, provider: Provider, deployment: Deployment, envelope: Envelope, *, ask_usage: bool
+) -> tuple[WireFormat, Rendered]:
+    """Return the format that the provider is spoken to in, and the body in it; an empty one where nothing is sent.
+
+    Raises:
+        UnsupportedFeatureError: the provider does not offer the operation, or its format cannot carry what was asked.
+    """
+    upstream = UpstreamBody(
+        deployment.upstream_model,
+        provider.max_output_field,
+        ask_usage,
+        deployment.capabilities.max_output_tokens or DEFAULT_MAX_OUTPUT_TOKENS,
+    )
+    if wire_format.name in provider.wire_formats:
+        return wire_format, Rendered(wire_format.render_upstream(envelope, upstream))
+    for target in provider.wire_formats.values():
+        if can_translate(wire_format, target):
+            return target, translate_request(wire_format, target, envelope, upstream)
+    if wire_format.render_count is not None:
+        return wire_format, Rendered(b"")
+    raise UnsupportedFeatureError(
+        f"The provider `{provider.name}` does not offer {wire_format.operation}.", param="model"
+    )
+
+
+def authenticate(snapshot: Snapshot, presented: bytes | None, now_ms: int) -> VirtualKey:
+    """Return the key, or the one refusal that unknown, expired, blocked and revoked keys share."""
+    key = usable_key(snapshot, presented, now_ms)
+    if key is None:
+        raise InvalidApiKeyError(
+            "Incorrect API key provided." if presented else "You didn't provide an API key.",
+        )
+    return key
+
+
+def usable_key(snapshot: Snapshot, presented: bytes | None, now_ms: int) -> VirtualKey | None:
+    """Return the key of this secret where it opens anything at this moment."""
+    key = snapshot.keys.lookup(hash_secret(presented)) if presented else None
+    return key if key is not None and is_usable(key, now_ms) else None
