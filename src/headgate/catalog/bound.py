@@ -40,6 +40,22 @@ def cost_bound(
     return most
 
 
+def affordable_output(price: Price, input_tokens: int, nano_usd: int, *, most: int, choices: int = 1) -> int:
+    """Return the largest maximum of output tokens, at most ``most``, whose request costs ``nano_usd`` at most.
+
+    Each of ``choices`` answers may have so many. Below zero where not even the input can be paid for.
+    """
+    low, high = -1, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        cost = cost_bound(price, input_tokens, middle * choices)
+        if cost is not None and cost <= nano_usd:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 def _reachable(price: Price, input_tokens: int) -> Iterator[Rates]:
     yield price.rates
     for tier in price.tiers:
