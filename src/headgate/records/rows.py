@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 import msgspec
 from msgspec.structs import asdict, replace
 
-from headgate.domain.record import Attempt, Outcome, RequestRecord
+from headgate.domain.record import Attempt, Outcome, RequestRecord, Spending
 from headgate.domain.usage import TokenUsage, UsageQuality
 from headgate.storage.tables import requests
 
@@ -20,6 +20,7 @@ _encode: Final = msgspec.json.Encoder().encode
 _paths: Final = msgspec.json.Decoder(tuple[str, ...])
 _tags: Final = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 _attempts: Final = msgspec.json.Decoder(tuple[Attempt, ...])
+_spending: Final = msgspec.json.Decoder(Spending)
 
 
 @cache
@@ -67,6 +68,7 @@ def row_of(record: RequestRecord) -> tuple[Any, ...]:
         record.duration_ms,
         record.overhead_ms,
         record.is_sandbox,
+        _encode(record.spending).decode() if record.spending is not None else None,
     )
 
 
@@ -80,7 +82,7 @@ def _mended(value: object) -> object:
         return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if isinstance(value, tuple):
         return tuple(map(_mended, cast("tuple[object, ...]", value)))
-    if isinstance(value, Attempt):
+    if isinstance(value, Attempt | Spending):
         return replace(value, **{name: _mended(inner) for name, inner in asdict(value).items()})
     return value
 
@@ -92,6 +94,7 @@ def record_of(row: Mapping[str, Any]) -> RequestRecord:
     values["path"] = _paths.decode(values["path"])
     values["tags"] = _tags.decode(values["tags"])
     values["attempts"] = _attempts.decode(values["attempts"])
+    values["spending"] = _spending.decode(values["spending"]) if values["spending"] is not None else None
     values["outcome"] = Outcome(values["outcome"])
     values["usage_quality"] = UsageQuality(values["usage_quality"])
     for name in ("stream", "priced", "is_sandbox"):
