@@ -34,6 +34,7 @@ from headgate.identity.secrets import ADMIN_TOKEN_PREFIX, SECRET_BYTES, hash_sec
 from headgate.ledger.embedded import open_ledger
 from headgate.pipeline.allowance import AdmissionControl
 from headgate.pipeline.call import Gateway
+from headgate.pipeline.recovery import recover_records
 from headgate.providers.build import build_provider, is_switched_off
 from headgate.providers.provider import Provider
 from headgate.providers.sandbox import Meter
@@ -125,19 +126,21 @@ async def open_gateway(
         provision(plane, settings.organizations)
         first_key = None if settings.organizations else make_first_key(plane)
         token, token_source = _admin_token(settings)
-        records = RecordWriter(database)
+        ledger = open_ledger(
+            Path(settings.data_dir) / LEDGER_FILE,
+            durability=settings.ledger.durability,
+            commit_timeout_s=settings.ledger.commit_timeout,
+            retain_after=lambda: records.progress,
+        )
+        stack.push_async_callback(ledger.aclose)
+        recover_records(ledger, database)
+        records = RecordWriter(database, committed_seq=lambda: ledger.committed_seq)
+        ledger.start()
         records.start()
         stack.callback(records.close)
         refused_keys = RefusedKeys(plane)
         refused_keys.start()
         stack.callback(refused_keys.close)
-        ledger = open_ledger(
-            Path(settings.data_dir) / LEDGER_FILE,
-            durability=settings.ledger.durability,
-            commit_timeout_s=settings.ledger.commit_timeout,
-        )
-        stack.push_async_callback(ledger.aclose)
-        ledger.start()
         gateway = Gateway(
             snapshots=snapshots,
             providers=providers,
@@ -147,7 +150,8 @@ async def open_gateway(
                 ledger,
                 budget_wait_s=settings.ledger.budget_wait,
                 secret=os.urandom(32),
-                tell=lambda event: None,
+                keep=records.append,
+                tell=records.append_event,
                 clock_ms=plane.clock_ms,
             ),
             refuse_unpriced=settings.prices.unpriced == "refuse",
