@@ -5,6 +5,7 @@ from typing import Final
 from headgate.admin import (
     apply,
     audit,
+    budget_events,
     documents,
     keys,
     me,
@@ -30,6 +31,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
     *models.ENDPOINTS,
     *requests.ENDPOINTS,
     *usage.ENDPOINTS,
+    *budget_events.ENDPOINTS,
     *audit.ENDPOINTS,
     *apply.ENDPOINTS,
     *documents.ENDPOINTS,
