@@ -2,7 +2,8 @@
 
 import pytest
 
-from headgate.domain.record import Outcome
+from headgate.domain.record import Outcome, Spending
+from headgate.domain.usage import UsageQuality
 from tests.admin.calling import Api
 from tests.admin.people import Tenant, add_person
 from tests.admin.records import record, write
@@ -17,6 +18,42 @@ async def test_one_request_is_shown_in_full(api: Api, acme: Tenant):
     assert shown["tags"] == {"service": "search"}
     assert shown["attempts"][0]["status"] == 200
     assert (await api("GET", "/requests/req_none")).status == 404
+
+
+async def test_what_limits_decided_is_shown_with_the_request_and_null_where_none_did(api: Api, acme: Tenant):
+    spending = Spending(
+        held_nano_usd=18_000_000,
+        input_bound=1_212,
+        bound_by="anchor",
+        max_output_tokens=4_096,
+        waited_ms=1.25,
+        overrun_nano_usd=7,
+        refused_by="key/key_1/tpm",
+        would_refuse=("team/team_1/bud_1/2026-11",),
+    )
+    write(api, record(1, acme.id, spending=spending), record(2, acme.id))
+    assert (await acme.apis["viewer"]("GET", f"/requests/req_{1:026d}")).json["spending"] == {
+        "held_usd": "0.018",
+        "input_bound": 1_212,
+        "bound_by": "anchor",
+        "max_output_tokens": 4_096,
+        "waited_ms": 1.25,
+        "overrun_usd": "0.000000007",
+        "refused_by": "key/key_1/tpm",
+        "would_refuse": ["team/team_1/bud_1/2026-11"],
+    }
+    assert (await api("GET", f"/requests/req_{2:026d}")).json["spending"] is None
+
+
+async def test_a_request_that_was_running_when_the_gateway_died_is_found_and_its_cost_counts(api: Api, acme: Tenant):
+    lost = record(1, acme.id, outcome=Outcome.RECOVERED, usage_quality=UsageQuality.BOUND, cost_nano_usd=9_000_000)
+    write(api, lost, record(2, acme.id))
+    (found,) = (await api("GET", "/requests?outcome=recovered")).json["data"]
+    assert (found["id"], found["usage_quality"], found["cost_usd"]) == (lost.id, "bound", "0.009")
+    span = "from=2026-11-18T00:00:00Z&to=2026-11-19T00:00:00Z"
+    (row,) = (await api("GET", f"/usage?{span}")).json["data"]
+    assert (row["requests"], row["cost_usd"]) == (2, "0.0125")
+    assert (row["errors"], row["estimated_requests"]) == (1, 1)
 
 
 async def test_an_unknown_cost_is_null_and_not_zero(api: Api, acme: Tenant):

@@ -148,6 +148,8 @@ def test_a_request_row_has_a_column_for_every_field_of_the_record():
         ("SELECT id FROM virtual_keys WHERE managed_by = 'file' AND managed_by <> 'api'", "managed_by"),
         ("SELECT id FROM requests WHERE key_id = 'x' AND started_at_ms > 1", "key_id"),
         ("SELECT id FROM requests WHERE organization_id = 'x' AND started_at_ms > 1", "organization_id"),
+        ("SELECT id FROM budget_events WHERE organization_id = 'x' AND seq < 9 ORDER BY seq DESC", "organization_id"),
+        ("SELECT id FROM budget_events WHERE budget_id = 'x' AND seq < 9 ORDER BY seq DESC", "budget_id"),
         ("SELECT id FROM audit_events WHERE organization_id = 'x' AND seq < 9 ORDER BY seq DESC", "organization_id"),
     ],
 )

@@ -54,6 +54,7 @@ TAGS: Final = {
     "models": "What clients may send as `model`, where it leads, and what it costs.",
     "requests": "What happened to each request. Prompt text is not recorded.",
     "usage": "Requests, tokens and cost by group and interval.",
+    "budget-events": "Budgets that passed a share of their limit.",
     "apply": "The desired state of scopes and keys, compared or carried out.",
     "openapi.json": "This document.",
     "docs": "This document, for people.",

@@ -10,7 +10,7 @@ from headgate.control.reports import get_request, search_requests
 from headgate.control.timestamps import format_time
 from headgate.domain.access import Permission
 from headgate.domain.money import format_usd
-from headgate.domain.record import Attempt, Outcome, RequestRecord
+from headgate.domain.record import Attempt, Outcome, RequestRecord, Spending
 from headgate.domain.usage import TokenUsage, UsageQuality
 from headgate.records import queries
 
@@ -28,6 +28,27 @@ class RequestSearch(Struct, frozen=True, forbid_unknown_fields=True):
     end: Moment | None = field(default=None, name="to")
     limit: Annotated[int, Meta(ge=1, le=queries.MAX_LIMIT)] = 50
     cursor: Annotated[str, Meta(max_length=200)] | None = None
+
+
+class SpendingView(Struct, frozen=True):
+    """What limits decided about a request."""
+
+    held_usd: str
+    """The most that it could cost, held while it ran."""
+    input_bound: int | None
+    """The most input tokens that it could be billed for; null where nothing bounds them."""
+    bound_by: str | None
+    """What the bound was taken from: `bytes`, `anchor` (an earlier turn's bill), `tokenizer` or `window`."""
+    max_output_tokens: int | None
+    """What the provider was told as the maximum, where the gateway chose it."""
+    waited_ms: float
+    """How long the request waited to be let through."""
+    overrun_usd: str
+    """What was used beyond what was held: an overage."""
+    refused_by: str | None
+    """The limit that refused it, such as `team/team_42/bud_7/2026-11` or `key/key_1/tpm`."""
+    would_refuse: tuple[str, ...]
+    """Budgets in audit mode that would have refused it."""
 
 
 class RequestView(Struct, frozen=True):
@@ -61,6 +82,8 @@ class RequestView(Struct, frozen=True):
     overhead_ms: float
     sandbox: bool
     attempts: tuple[Attempt, ...]
+    spending: SpendingView | None
+    """Null where no limit was on the request's path."""
 
 
 class RequestList(Struct, frozen=True):
@@ -101,6 +124,20 @@ def view(record: RequestRecord) -> RequestView:
         overhead_ms=record.overhead_ms,
         sandbox=record.is_sandbox,
         attempts=record.attempts,
+        spending=_spending(record.spending) if record.spending is not None else None,
+    )
+
+
+def _spending(spending: Spending) -> SpendingView:
+    return SpendingView(
+        held_usd=format_usd(spending.held_nano_usd),
+        input_bound=spending.input_bound,
+        bound_by=spending.bound_by,
+        max_output_tokens=spending.max_output_tokens,
+        waited_ms=spending.waited_ms,
+        overrun_usd=format_usd(spending.overrun_nano_usd),
+        refused_by=spending.refused_by,
+        would_refuse=spending.would_refuse,
     )
 
 

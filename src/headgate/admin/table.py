@@ -5,6 +5,7 @@ from typing import Final
 from headgate.admin import (
     apply,
     audit,
+    budget_events,
     budgets,
     documents,
     keys,
@@ -36,6 +37,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
     *models.ENDPOINTS,
     *requests.ENDPOINTS,
     *usage.ENDPOINTS,
+    *budget_events.ENDPOINTS,
     *audit.ENDPOINTS,
     *apply.ENDPOINTS,
     *documents.ENDPOINTS,

@@ -303,7 +303,7 @@ def requests_list(
     *,
     key: Annotated[str | None, typer.Option(metavar="ID", help="Only this key's.")] = None,
     model: Annotated[str | None, typer.Option(help="Only this model's.")] = None,
-    outcome: Annotated[str | None, typer.Option(help="Only those that ended so: ok, refused, upstream_error …")] = None,
+    outcome: Annotated[str | None, typer.Option(help="Only those that ended so: ok, refused, recovered …")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 20,
     url: Url = DEFAULT_URL,
     token: Token = None,

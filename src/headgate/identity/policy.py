@@ -142,6 +142,7 @@ ROUTES: Final[tuple[Row, ...]] = (
     Row("GET", "/admin/v1/requests", P.REQUESTS_READ),
     Row("GET", "/admin/v1/requests/{id}", P.REQUESTS_READ),
     Row("GET", "/admin/v1/usage", P.USAGE_READ),
+    Row("GET", "/admin/v1/budget-events", P.BUDGETS_READ),
     Row("GET", "/admin/v1/audit", P.AUDIT_READ),
     Row("POST", "/admin/v1/apply", P.APPLY),
 )
