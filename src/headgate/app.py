@@ -31,6 +31,8 @@ from headgate.control.provision import provision
 from headgate.control.publish import Publisher, load_directory
 from headgate.control.refused_keys import RefusedKeys
 from headgate.identity.secrets import ADMIN_TOKEN_PREFIX, SECRET_BYTES, hash_secret, mint_secret
+from headgate.ledger.embedded import open_ledger
+from headgate.pipeline.allowance import AdmissionControl
 from headgate.pipeline.call import Gateway
 from headgate.providers.build import build_provider, is_switched_off
 from headgate.providers.provider import Provider
@@ -49,6 +51,7 @@ from headgate.storage.engine import Database, SchemaError, open_database
 from headgate.telemetry.log import configure_logging
 
 ADMIN_TOKEN_FILE: Final = "admin-token"  # noqa: S105  a file name
+LEDGER_FILE: Final = "ledger.db"
 _log: Final = logging.getLogger("headgate")
 
 
@@ -128,11 +131,25 @@ async def open_gateway(
         refused_keys = RefusedKeys(plane)
         refused_keys.start()
         stack.callback(refused_keys.close)
+        ledger = open_ledger(
+            Path(settings.data_dir) / LEDGER_FILE,
+            durability=settings.ledger.durability,
+            commit_timeout_s=settings.ledger.commit_timeout,
+        )
+        stack.push_async_callback(ledger.aclose)
+        ledger.start()
         gateway = Gateway(
             snapshots=snapshots,
             providers=providers,
             records=records,
             note_refused_key=refused_keys.note,
+            admission=AdmissionControl(
+                ledger,
+                budget_wait_s=settings.ledger.budget_wait,
+                secret=os.urandom(32),
+                tell=lambda event: None,
+                clock_ms=plane.clock_ms,
+            ),
             refuse_unpriced=settings.prices.unpriced == "refuse",
             clock=time.perf_counter,
             clock_ms=plane.clock_ms,

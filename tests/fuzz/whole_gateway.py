@@ -19,6 +19,7 @@ from headgate.domain.access import ScopeKind
 from headgate.domain.record import RequestRecord
 from headgate.identity.directory import KeyDirectory, KeyEntry, ScopeEntry
 from headgate.identity.secrets import hash_secret
+from headgate.pipeline.allowance import AdmissionControl
 from headgate.pipeline.call import Gateway
 from headgate.providers.build import build_provider
 from headgate.providers.provider import Provider
@@ -149,6 +150,13 @@ def _converse(data: bytes, upstream: _Upstream) -> tuple[bytes, list[RequestReco
         providers=providers,
         records=cast("RecordWriter", records),
         note_refused_key=lambda _key, _request_id: None,
+        admission=AdmissionControl(
+            cast("Any", None),  # No limit is set, so no ledger is asked.
+            budget_wait_s=0.0,
+            secret=b"fuzz",
+            tell=lambda _event: None,
+            clock_ms=lambda: 1_800_000_000_000,
+        ),
         refuse_unpriced=True,
         clock=loop.time,
         clock_ms=lambda: 1_800_000_000_000,

@@ -5,7 +5,7 @@ from headgate.ledger.outcomes import Reason, State
 
 ACCOUNT = (0, 7, "key", "key_1", "bud_1", "2026-11", 100, True, 0, 9)
 PATH = (2, 1, (7,), ())
-INTENT = (3, "r", 1, 0, 60, 0, 0)
+INTENT = (3, "r", 1, 0, 60, 0, 0, None)
 
 
 def end(amount: int, state: State = State.POSTED, reason: Reason = Reason.SETTLED) -> tuple:
@@ -36,7 +36,7 @@ def test_overruns_and_recovered_ends_are_counted() -> None:
 def test_each_thing_that_cannot_be_is_a_problem() -> None:
     for rows, words in (
         ((INTENT, INTENT), "reserved twice"),
-        (((3, "r", 9, 0, 60, 0, 0),), "never announced"),
+        (((3, "r", 9, 0, 60, 0, 0, None),), "never announced"),
         ((end(1),), "is not open"),
         ((INTENT, end(1), end(1)), "is not open"),
         (((5, "r", 0, 1, 0, 0),), "is not open"),
@@ -50,7 +50,7 @@ def test_each_thing_that_cannot_be_is_a_problem() -> None:
 
 def test_a_limit_that_is_only_counted_is_no_problem() -> None:
     derivation = Derivation()
-    derivation.take([(*ACCOUNT[:7], False, 0, 9), PATH, (3, "r", 1, 0, 600, 0, 0)])
+    derivation.take([(*ACCOUNT[:7], False, 0, 9), PATH, (3, "r", 1, 0, 600, 0, 0, None)])
 
     assert derivation.problems == []
 

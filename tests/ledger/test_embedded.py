@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from headgate.domain.limits import BudgetMode, Period, RateLimits, WindowMode
 from headgate.ledger.embedded import EmbeddedLedger, open_ledger
@@ -47,12 +48,13 @@ def after_a_crash(file: Path, name: str = "crashed.db") -> Path:
 async def test_what_was_reserved_is_on_disk_and_posted_in_full_by_the_next_start(file: Path) -> None:
     path = key_path(budget("bud_1", 100))
     async with opened(file) as ledger:
-        await ledger.reserve(claim("sent", path, 60))
+        await ledger.reserve(replace(claim("sent", path, 60), memo=("who", "what")))
         ledger.dispatched("sent")
         crashed = after_a_crash(file)
 
     async with opened(crashed) as ledger:
-        ends = ledger.recovery.recovered
+        assert [lost.memo for lost in ledger.recovery.recovered] == [["who", "what"]]
+        ends = [lost.settlement for lost in ledger.recovery.recovered]
         assert [(end.rid, end.reason, end.posted_nano_usd) for end in ends] == [("sent", Reason.RECOVERED, 60)]
         assert refused(await ledger.reserve(claim("next", path, 41))).code is RefusalCode.BUDGET_EXHAUSTED
         assert held(await ledger.reserve(claim("next", path, 40)))

@@ -3,7 +3,6 @@
 Whatever usage within the bounds a provider reports, `cost_of` is not above this (``tests/catalog/test_bound.py``).
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 from headgate.domain.catalog import Price, Rates
@@ -29,26 +28,52 @@ def cost_bound(
     """
     if price is None or input_tokens is None or output_tokens is None:
         return None
-    most = 0
-    for rates in _reachable(price, input_tokens):
-        if (audio_in and rates.input_audio is None) or (audio_out and rates.output_audio is None):
+    most = _cost_at(price.rates, input_tokens, output_tokens, audio_in, audio_out)
+    for tier in price.tiers:
+        if most is None:
             return None
-        kinds = (rates.input, rates.cached_input, rates.cache_write, rates.input_audio if audio_in else None)
-        read = _lines(input_tokens, max(rate for rate in kinds if rate is not None), _INPUT_LINES)
-        write = max(rates.output, (rates.output_audio or 0) if audio_out else 0)
-        most = max(most, read + _lines(output_tokens, write, _OUTPUT_LINES))
+        if tier.above_input_tokens < input_tokens:
+            cost = _cost_at(tier.rates, input_tokens, output_tokens, audio_in, audio_out)
+            most = None if cost is None else max(most, cost)
     return most
 
 
-def _reachable(price: Price, input_tokens: int) -> Iterator[Rates]:
-    yield price.rates
-    for tier in price.tiers:
-        if tier.above_input_tokens < input_tokens:
-            yield tier.rates
+def affordable_output(price: Price, input_tokens: int, nano_usd: int, *, most: int, choices: int = 1) -> int:
+    """Return the largest maximum of output tokens, at most ``most``, whose request costs ``nano_usd`` at most.
+
+    Each of ``choices`` answers may have so many. Below zero where not even the input can be paid for.
+    """
+    low, high = -1, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        cost = cost_bound(price, input_tokens, middle * choices)
+        if cost is not None and cost <= nano_usd:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _cost_at(rates: Rates, input_tokens: int, output_tokens: int, audio_in: bool, audio_out: bool) -> int | None:
+    """Return the most that the request can cost at these rates; ``None`` where sound may come and has none."""
+    read, write = rates.input, rates.output
+    if rates.cached_input is not None and rates.cached_input > read:
+        read = rates.cached_input
+    if rates.cache_write is not None and rates.cache_write > read:
+        read = rates.cache_write
+    if audio_in:
+        if rates.input_audio is None:
+            return None
+        read = max(read, rates.input_audio)
+    if audio_out:
+        if rates.output_audio is None:
+            return None
+        write = max(write, rates.output_audio)
+    return _lines(input_tokens, read, _INPUT_LINES) + _lines(output_tokens, write, _OUTPUT_LINES)
 
 
 def _lines(tokens: int, rate: int, lines: int) -> int:
     """Return what tokens cost when they stand in several lines, of which each is rounded up to a whole nano-USD."""
     if tokens <= 0 or rate <= 0:
         return 0
-    return price_tokens(tokens, rate) + min(tokens, lines) - 1
+    return price_tokens(tokens, rate) + (tokens if tokens < lines else lines) - 1

@@ -25,6 +25,7 @@
     ├── PreconditionRequiredError      428 precondition_required
     ├── UpstreamRateLimitedError       429 upstream_rate_limited
     ├── RateLimitExceededError         429 rate_limit_exceeded
+    │   └── RequestExceedsWindowError  429 rate_limit_exceeded
     ├── BudgetInFlightError            429 budget_in_flight
     ├── ConcurrencyExceededError       429 concurrency_exceeded
     ├── HeadersTooLargeError           431 headers_too_large
@@ -258,6 +259,12 @@ class RateLimitExceededError(HeadgateError):
     status = 429
     code = "rate_limit_exceeded"
     retryable = True
+
+
+class RequestExceedsWindowError(RateLimitExceededError):
+    """The request alone takes more tokens than a window ever has: no waiting mends that."""
+
+    retryable = False
 
 
 class BudgetInFlightError(HeadgateError):

@@ -50,7 +50,7 @@ class Spending(Struct, frozen=True, gc=False):
     max_output_tokens: int | None = None
     """What the provider was told as the maximum, where the gateway chose it."""
     waited_ms: float = 0.0
-    """How long it stood in line for holds of others."""
+    """How long the ledger took to hold it: standing in line for holds of others, and the disk."""
     overrun_nano_usd: int = 0
     """What was used beyond what was held: an overage."""
     refused_by: str | None = None
@@ -59,8 +59,34 @@ class Spending(Struct, frozen=True, gc=False):
     """Budgets in audit mode that would have refused it."""
 
 
-class RequestRecord(Struct, frozen=True, gc=False):
-    """One row a request. Times are wall-clock ms since the epoch or durations in ms; money is nano-USD."""
+class RequestMemo(Struct, frozen=True, gc=False, array_like=True):
+    """What the ledger keeps of a request while it runs: if the process dies, its record is made of this.
+
+    The fields are those of `RequestRecord`. New ones may only follow, with a default: a journal may be older.
+    """
+
+    id: str
+    started_at_ms: int
+    path: tuple[str, ...]
+    key_id: str
+    end_user: str | None
+    session: str | None
+    tags: tuple[tuple[str, str], ...]
+    operation: str
+    wire_format: str
+    model: str
+    provider: str
+    deployment: str
+    upstream_model: str
+    stream: bool
+    is_sandbox: bool
+
+
+class RequestRecord(Struct, frozen=True, gc=False, array_like=True):
+    """One row a request. Times are wall-clock ms since the epoch or durations in ms; money is nano-USD.
+
+    New fields may only follow, with a default: a ledger's journal may be older.
+    """
 
     id: str
     started_at_ms: int

@@ -77,7 +77,7 @@ class Derivation:
                 self.limits[row[1]] = ("/".join(row[2:6]), row[6], row[7])
 
     def _intent(self, row: Row) -> None:
-        _, rid, path, _, amount, _, _ = row
+        _, rid, path, _, amount, _, _, _ = row
         self.intents += 1
         if rid in self.open:
             self._say(f"{rid} was reserved twice")

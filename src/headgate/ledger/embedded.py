@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -52,14 +52,23 @@ def read_clocks() -> Moment:
     return Moment(time.time_ns() // 1_000_000, time.monotonic_ns() // 1_000_000)
 
 
+class Recovered(Struct, frozen=True):
+    """A reservation that the process before left open."""
+
+    settlement: Settlement
+    """Posted in full."""
+    memo: Any
+    """`headgate.ledger.outcomes.Claim.memo`, as plain values: lists, maps and texts."""
+    opened_wall_ms: int
+
+
 class Recovery(Struct, frozen=True):
     """What a start found and did."""
 
     accounts: int
     rows: int
     """Rows after the last checkpoint."""
-    recovered: tuple[Settlement, ...]
-    """Reservations that the process before left open, each posted in full."""
+    recovered: tuple[Recovered, ...]
     took_ms: float
 
 
@@ -86,6 +95,16 @@ class EmbeddedLedger:
     def unavailable(self) -> str | None:
         """Why what has a budget is refused at present; ``None`` while the journal can be written."""
         return self._journal.failure
+
+    @property
+    def has_waiters(self) -> bool:
+        """Requests stand in line for what others hold."""
+        return not self._queue.is_empty
+
+    @property
+    def committed_seq(self) -> int:
+        """The last batch that is on disk, with all its rows; from any thread."""
+        return self._journal.committed_seq
 
     @property
     def is_full(self) -> bool:
@@ -187,7 +206,7 @@ class EmbeddedLedger:
         return thresholds
 
     def settle(
-        self, rid: str, amount_nano_usd: int, tokens: int | None, *, payee: str = "", payload: bytes = b""
+        self, rid: str, amount_nano_usd: int, tokens: int | None, *, payee: str = "", payload: object = None
     ) -> Settlement:
         """End a reservation by what its last attempt used; ``payload`` is kept with the row, for records.
 
@@ -201,7 +220,7 @@ class EmbeddedLedger:
         self._ended(names)
         return settlement
 
-    def void(self, rid: str, *, reason: Reason = Reason.VOIDED, payload: bytes = b"") -> Settlement:
+    def void(self, rid: str, *, reason: Reason = Reason.VOIDED, payload: object = None) -> Settlement:
         """End a reservation of which nothing (more) was used; otherwise as `settle`."""
         names = self._accounts_of(rid)
         settlement = self._engine.void(rid, self._clock(), reason=reason, payload=payload)
@@ -214,7 +233,7 @@ class EmbeddedLedger:
         self._ended(accounts)
         return thresholds
 
-    def note(self, payload: bytes) -> None:
+    def note(self, payload: object) -> None:
         """Write down the record of a request that held nothing, in its place among the others."""
         self._engine.note(payload, self._clock())
         self._written()
@@ -344,6 +363,8 @@ def recover(file: JournalFile, now: Moment) -> tuple[Engine, Queued, Derivation,
     return engine, queued, derivation, Recovery(len(engine.chart.accounts), count, recovered, took_ms)
 
 
-def _post_what_is_held(engine: Engine, rid: str, now: Moment) -> Settlement:
+def _post_what_is_held(engine: Engine, rid: str, now: Moment) -> Recovered:
+    held = engine.open[rid]
     # Windows keep what they admitted: charging the whole bound to a smooth one would close it for an hour.
-    return engine.settle(rid, engine.open[rid].held, None, now, reason=Reason.RECOVERED)
+    settlement = engine.settle(rid, held.held, None, now, reason=Reason.RECOVERED)
+    return Recovered(settlement, held.memo, held.opened_wall_ms)

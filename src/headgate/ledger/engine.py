@@ -49,6 +49,7 @@ class Reservation:
         "expected",
         "held",
         "marks",
+        "memo",
         "opened_mono_ms",
         "opened_wall_ms",
         "overrun",
@@ -60,8 +61,16 @@ class Reservation:
         "used_tokens",
     )
 
-    def __init__(self, rid: str, accounts: tuple[Account, ...], rings: tuple[Ring, ...], opened: Moment) -> None:
+    def __init__(
+        self,
+        rid: str,
+        accounts: tuple[Account, ...],
+        rings: tuple[Ring, ...],
+        opened: Moment,
+        memo: object = None,
+    ) -> None:
         """A reservation that holds nothing yet."""
+        self.memo = memo
         self.rid = rid
         self.accounts = accounts
         self.rings = rings
@@ -205,9 +214,9 @@ class Engine:
             if refusal is not None:
                 return refusal
         number = self.chart.announced(lines)
-        reservation = self.open[rid] = Reservation(rid, lines.accounts, lines.tokens, now)
+        reservation = self.open[rid] = Reservation(rid, lines.accounts, lines.tokens, now, claim.memo)
         reservation.hold(ask)
-        self._emit((INTENT, rid, number, now.wall_ms, ask.nano_usd, ask.tokens, ask.expected_tokens))
+        self._emit((INTENT, rid, number, now.wall_ms, ask.nano_usd, ask.tokens, ask.expected_tokens, claim.memo))
         return Held(rid, ask.nano_usd, lines.enforced, False, would_refuse)
 
     def dispatched(self, rid: str) -> None:
@@ -273,7 +282,7 @@ class Engine:
         *,
         payee: str = "",
         reason: Reason = Reason.SETTLED,
-        payload: bytes = b"",
+        payload: object = None,
     ) -> Settlement:
         """End a reservation by what its last attempt used. More than was held is posted in full all the same.
 
@@ -285,7 +294,7 @@ class Engine:
         _check_used(amount, 0 if tokens is None else tokens)
         return self._end(rid, amount, tokens, now, payee=payee, state=State.POSTED, reason=reason, payload=payload)
 
-    def void(self, rid: str, now: Moment, *, reason: Reason = Reason.VOIDED, payload: bytes = b"") -> Settlement:
+    def void(self, rid: str, now: Moment, *, reason: Reason = Reason.VOIDED, payload: object = None) -> Settlement:
         """End a reservation of which nothing (more) was used. Parts that were posted stay posted."""
         return self._end(rid, 0, 0, now, payee="", state=State.VOIDED, reason=reason, payload=payload)
 
@@ -310,7 +319,7 @@ class Engine:
         self._emit((ADJUST, now.wall_ms, tuple(account.number for account in found), delta, reason))
         return thresholds
 
-    def note(self, payload: bytes, now: Moment) -> None:
+    def note(self, payload: object, now: Moment) -> None:
         """Write down the record of a request that held nothing, such as a cache hit or a refusal."""
         self._emit((NOTE, now.wall_ms, payload))
 
@@ -334,7 +343,7 @@ class Engine:
         payee: str,
         state: State,
         reason: Reason,
-        payload: bytes,
+        payload: object,
     ) -> Settlement:
         held = self.open.pop(rid, None)
         if held is None:

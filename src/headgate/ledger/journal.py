@@ -97,6 +97,11 @@ class Journal:
         self._thread = threading.Thread(target=self._run, name="headgate-ledger", daemon=True)
 
     @property
+    def committed_seq(self) -> int:
+        """The last batch that was committed; from any thread."""
+        return self._seq
+
+    @property
     def is_full(self) -> bool:
         """Rows cannot be written fast enough, or not at all: take no more requests."""
         return len(self.rows) >= CAPACITY

@@ -14,17 +14,17 @@ import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import quote
 
-from msgspec import Struct, msgpack
+from msgspec import Struct, msgpack, to_builtins
 
 from headgate.ledger.periods import FOREVER_MS
 from headgate.ledger.replay import Checkpoint, SavedAccount, SavedHold, SavedWindow
 from headgate.ledger.rows import ACCOUNT, Row
 from headgate.storage.engine import prepare_file
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 SYNCHRONOUS: Final = {"fsync": "FULL", "os": "NORMAL"}
 """``fsync``: a commit survives the machine; ``os``: it survives the process (sqlite.org/pragma.html#pragma_synchronous:
 in WAL mode NORMAL syncs at checkpoints only)."""
@@ -84,8 +84,25 @@ class Saved(Struct, frozen=True):
 
 
 def encode_rows(rows: list[Row]) -> bytes:
-    """Return the body of a batch."""
-    return _encode(rows)
+    """Return the body of a batch.
+
+    Half a surrogate pair, which a caller may put into a name, has no UTF-8: it becomes a question mark, for a row that
+    cannot be written would keep back all that come after it.
+    """
+    try:
+        return _encode(rows)
+    except UnicodeEncodeError:
+        return _encode(_mended(to_builtins(rows)))
+
+
+def _mended(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, list | tuple):
+        return [_mended(each) for each in cast("list[object]", value)]
+    if isinstance(value, dict):
+        return {name: _mended(each) for name, each in cast("dict[str, object]", value).items()}
+    return value
 
 
 class JournalFile:

@@ -38,6 +38,9 @@ class Claim(Struct, frozen=True, gc=False):
     """The request's id: a second claim of the same id is the first one."""
     path: LimitPath
     ask: Ask
+    memo: object = None
+    """What the next start is to be told of the request if this process dies before it ends: anything that msgpack can
+    write, frozen."""
 
 
 class RefusalCode(StrEnum):

@@ -5,7 +5,7 @@ clock was set back meanwhile, what lies in the future counts as admitted now: wi
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -53,6 +53,7 @@ class SavedHold(Struct, frozen=True, array_like=True, gc=False):
     accounts: tuple[int, ...]
     windows: tuple[int, ...]
     marks: tuple[tuple[int, int, int], ...]
+    memo: Any = None
 
 
 class Checkpoint(Struct, frozen=True):
@@ -111,6 +112,7 @@ def _saved_hold(held: Reservation, ahead: int) -> SavedHold:
         tuple(account.number for account in held.accounts),
         tuple(ring.number for ring in held.rings),
         tuple((ring.number, index * ring.shape.width_ms + ahead, amount) for ring, index, amount in held.marks),
+        held.memo,
     )
 
 
@@ -159,9 +161,9 @@ class Replay:
     def _apply(self, row: Row) -> None:
         kind = row[0]
         if kind == INTENT:
-            _, rid, path, wall_ms, *ask = row
+            _, rid, path, wall_ms, *ask, memo = row
             now = self._moment(wall_ms)
-            reservation = self._engine.open[rid] = Reservation(rid, *self._paths[path], now)
+            reservation = self._engine.open[rid] = Reservation(rid, *self._paths[path], now, memo)
             _hold_again(reservation, Ask(*ask), now)
         elif kind == END:
             self._end(row)
@@ -235,7 +237,7 @@ class Replay:
     def _hold(self, saved: SavedHold) -> None:
         accounts = tuple(self._accounts[number] for number in saved.accounts)
         rings = tuple(self._windows[number] for number in saved.windows)
-        held = Reservation(saved.rid, accounts, rings, self._moment(saved.opened_wall_ms))
+        held = Reservation(saved.rid, accounts, rings, self._moment(saved.opened_wall_ms), saved.memo)
         held.state = State(saved.state)
         held.held, held.posted, held.overrun = saved.held, saved.posted, saved.overrun
         held.tokens, held.expected, held.used_tokens = saved.tokens, saved.expected, saved.used_tokens

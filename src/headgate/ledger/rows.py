@@ -10,7 +10,7 @@ kind        members after it
 ACCOUNT     number, kind, scope id, budget id, period id, limit, enforced, starts (ms), ends (ms)
 WINDOW      number, name, shape, limit, smooth
 PATH        number, account numbers, window numbers
-INTENT      rid, path number, wall ms, nano-USD, tokens, expected tokens
+INTENT      rid, path number, wall ms, nano-USD, tokens, expected tokens, memo
 ATTEMPT     rid
 EXTEND      rid, wall ms, nano-USD, tokens, expected tokens
 RELEASE     rid, wall ms, nano-USD, tokens, expected tokens
@@ -21,7 +21,8 @@ NOTE        wall ms, payload
 ==========  ============================================================================================
 
 An account or window is announced again when its limit changes. ``END`` is the one terminal row of a reservation, and
-its payload is the caller's own (the request's record); ``NOTE`` carries one of a request that held nothing.
+its payload is the caller's own (the request's record); ``NOTE`` carries one of a request that held nothing. A memo is
+the caller's too: what a start is told of a request that the process before did not end.
 """
 
 from typing import Any, Final

@@ -13,6 +13,7 @@ from typing import Final
 from headgate.domain.errors import DeadlineExceededError, HeadgateError
 from headgate.domain.money import format_usd
 from headgate.domain.record import Attempt
+from headgate.pipeline.allowance import Allowance
 from headgate.pipeline.call import Call, Gateway
 from headgate.pipeline.faults import error_in_stream, error_of_failure, error_of_malformed, error_of_status
 from headgate.pipeline.inline import start
@@ -55,13 +56,15 @@ class InBandFaultError(Exception):
         self.fault = fault
 
 
-async def relay_whole(gateway: Gateway, prepared: Prepared, trace: Trace, reply: Reply) -> Settled:
+async def relay_whole(
+    gateway: Gateway, prepared: Prepared, trace: Trace, reply: Reply, allowance: Allowance | None = None
+) -> Settled:
     """Fetch a whole answer, meter it, pass its bytes on; return the settlement.
 
     Raises:
         HeadgateError: the provider failed; nothing has reached the caller.
     """
-    this = _Try(gateway, prepared, trace)
+    this = _Try(gateway, prepared, trace, allowance)
     try:
         answer = await this.open()
         body = await answer.read()
@@ -87,13 +90,15 @@ async def relay_whole(gateway: Gateway, prepared: Prepared, trace: Trace, reply:
     return settled
 
 
-async def relay_stream(gateway: Gateway, prepared: Prepared, trace: Trace, reply: Reply) -> None:
+async def relay_stream(
+    gateway: Gateway, prepared: Prepared, trace: Trace, reply: Reply, allowance: Allowance | None = None
+) -> None:
     """Pass a stream on as it arrives, metering it on the way.
 
     Raises:
         HeadgateError: the provider failed; ``reply.begun`` says whether content has reached the caller.
     """
-    this = _Try(gateway, prepared, trace)
+    this = _Try(gateway, prepared, trace, allowance)
     meter = _meter_of(prepared, trace.call)
     gate = _Gate(this, meter, reply)
     try:
@@ -117,9 +122,9 @@ async def relay_stream(gateway: Gateway, prepared: Prepared, trace: Trace, reply
 class _Try:
     """One upstream try: where it goes, what came back, and its line in the record."""
 
-    __slots__ = ("_gateway", "_noted", "_prepared", "_sent", "_trace", "_upstream_id", "answer")
+    __slots__ = ("_gateway", "_noted", "_prepared", "_sent", "_trace", "_upstream_id", "allowance", "answer")
 
-    def __init__(self, gateway: Gateway, prepared: Prepared, trace: Trace) -> None:
+    def __init__(self, gateway: Gateway, prepared: Prepared, trace: Trace, allowance: Allowance | None) -> None:
         self._gateway = gateway
         self._prepared = prepared
         self._trace = trace
@@ -127,6 +132,7 @@ class _Try:
         self._sent = False
         self._upstream_id: str | None = None
         self.answer: UpstreamAnswer | None = None
+        self.allowance: Final = allowance
 
     def now(self) -> float:
         """Monotonic seconds."""
@@ -229,6 +235,10 @@ class _Try:
         headers += route_headers(prepared.envelope.model, deployment.provider, deployment.name)
         if prepared.ignored:
             headers.append((b"x-headgate-ignored", _header_text(", ".join(prepared.ignored))))
+        if prepared.clamped_to is not None:
+            headers.append((b"x-headgate-max-tokens", b"%d" % prepared.clamped_to))
+        if self.allowance is not None:
+            headers += self.allowance.rate_headers()
         if self._upstream_id is not None:
             headers.append((b"x-headgate-upstream-request-id", _header_text(self._upstream_id)))
         return headers
@@ -301,6 +311,9 @@ class _Gate:
 
     def _open(self) -> Awaitable[None] | None:
         self._try.trace.first_event = self._try.now()
+        allowance = self._try.allowance
+        if allowance is not None and allowance.awaits_input:
+            allowance.input_reported(self._meter.metered().usage)
         headers = self._try.headers()
         headers.append(_EVENT_STREAM)
         headers.extend(_NO_BUFFERING)

@@ -1,6 +1,7 @@
 """What the edge hands to the pipeline: one inbound request, and the gateway's own parts."""
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -8,6 +9,10 @@ from headgate.providers.provider import Provider
 from headgate.records.writer import RecordWriter
 from headgate.snapshot import SnapshotSource
 from headgate.wire.format import WireFormat
+
+if TYPE_CHECKING:
+    # It is built from what is below; the way back would be a circle.
+    from headgate.pipeline.allowance import AdmissionControl
 
 
 class Call(Struct, frozen=True, gc=False):
@@ -28,6 +33,8 @@ class Call(Struct, frozen=True, gc=False):
     tags: tuple[tuple[str, str], ...] = ()
     timeout_s: float | None = None
     """The caller's own deadline for the whole request."""
+    may_clamp: bool = False
+    """The caller agrees to less output than it asked for, where a budget does not pay for all of it."""
     forwarded: tuple[tuple[bytes, bytes], ...] = ()
     """Header fields that belong to the caller's format; they go on to a provider that speaks it too."""
 
@@ -40,6 +47,7 @@ class Gateway(Struct, frozen=True):
     records: RecordWriter
     note_refused_key: Callable[[bytes, str], None]
     """Told of every key that opened nothing, with the request's id: its owners may read why, its caller may not."""
+    admission: "AdmissionControl"
     refuse_unpriced: bool
     clock: Callable[[], float]
     """Monotonic seconds."""

@@ -1,6 +1,6 @@
 """One request, from its bytes to its record: the stages in order.
 
-    authenticate → read the envelope → resolve the model → prepare → attempt and relay → settle and record
+    understand → admit → prepare → reserve → attempt and relay → settle and record
 
 Each stage returns a frozen value kept in a local; only `Trace`, which the record is made from, is mutable. Whatever
 happens, `_record` runs exactly once.
@@ -21,10 +21,11 @@ from headgate.domain.errors import (
     UnsupportedMediaTypeError,
 )
 from headgate.domain.record import Outcome
+from headgate.pipeline.allowance import Allowance
 from headgate.pipeline.attempt import relay_stream, relay_whole, route_headers
 from headgate.pipeline.call import Call, Gateway
 from headgate.pipeline.counting import count_here
-from headgate.pipeline.prepare import prepare, usable_key
+from headgate.pipeline.prepare import Prepared, prepare, understand, usable_key
 from headgate.pipeline.reply import HeaderList, Reply
 from headgate.pipeline.settle import settle
 from headgate.pipeline.trace import NOTHING_USED, Settled, Trace
@@ -40,24 +41,26 @@ async def handle(gateway: Gateway, call: Call, reply: Reply) -> None:
     """Answer one request and record it. Raises nothing: every failure becomes an answer or an end of the stream."""
     trace = Trace(call)
     settled: Settled | None = None
+    allowance: Allowance | None = None
     try:
-        prepared = prepare(gateway, call, trace)
-        if prepared.is_counted_here:
-            await count_here(prepared, trace, reply)
-        elif prepared.envelope.stream:
-            # Closing the provider's socket stops what nobody reads any more; what was produced is settled by count.
+        asked = understand(gateway, call, trace)
+        allowance = gateway.admission.allowance_for(asked, trace)
+        if allowance is not None:
+            allowance.admit()
+            asked = allowance.limit_output(asked)
+        prepared = prepare(gateway, call, asked)
+        if allowance is not None and not prepared.is_counted_here:
+            # Nothing is sent yet, so a caller who leaves the line ends it.
             reply.watch_client(0.0)
-            await relay_stream(gateway, prepared, trace, reply)
-        else:
-            reply.watch_client(_DRAIN_AFTER_CLIENT_S)
-            settled = await relay_whole(gateway, prepared, trace, reply)
+            prepared = await allowance.reserve(prepared)
+        settled = await _relay(gateway, prepared, trace, reply, allowance)
         if reply.client_gone:
             _note_client_gone(trace)
     except HeadgateError as error:
         if isinstance(error, InvalidApiKeyError) and call.presented_key is not None:
             gateway.note_refused_key(call.presented_key, call.request_id)
         _note_error(trace, error, reply)
-        await _tell(trace, reply, error)
+        await _tell(trace, reply, error, allowance)
     except asyncio.CancelledError:
         await _cancelled(trace, reply)
     except Exception:
@@ -70,7 +73,26 @@ async def handle(gateway: Gateway, call: Call, reply: Reply) -> None:
         if trace.key is not None:
             if settled is None:
                 settled = await _settle_surely(trace)
-            gateway.records.append(trace.record(settled, gateway.clock()))
+            now = gateway.clock()
+            record = trace.record(settled, now) if allowance is None else allowance.end(settled, now)
+            gateway.records.append(record)
+
+
+async def _relay(
+    gateway: Gateway, prepared: Prepared, trace: Trace, reply: Reply, allowance: Allowance | None
+) -> Settled | None:
+    """Send the request and pass the answer on; return the settlement where that had to come first."""
+    if prepared.is_counted_here:
+        await count_here(prepared, trace, reply)
+        return None
+    if prepared.envelope.stream:
+        # Closing the provider's socket stops what nobody reads any more; what was produced is settled by count.
+        drain = prepared.provider.vendor.bills_after_disconnect
+        reply.watch_client(_DRAIN_AFTER_CLIENT_S if drain else 0.0)
+        await relay_stream(gateway, prepared, trace, reply, allowance)
+        return None
+    reply.watch_client(_DRAIN_AFTER_CLIENT_S)
+    return await relay_whole(gateway, prepared, trace, reply, allowance)
 
 
 async def refuse(gateway: Gateway, call: Call, error: HeadgateError, reply: Reply) -> None:
@@ -134,7 +156,7 @@ def _note_error(trace: Trace, error: HeadgateError, reply: Reply) -> None:
         trace.outcome = Outcome.UPSTREAM_ERROR if trace.attempts else Outcome.REFUSED
 
 
-async def _tell(trace: Trace, reply: Reply, error: HeadgateError) -> None:
+async def _tell(trace: Trace, reply: Reply, error: HeadgateError, allowance: Allowance | None = None) -> None:
     """Say it in the caller's own format: as an answer, or as the event that ends a stream."""
     call = trace.call
     if reply.client_gone or reply.ended:
@@ -145,6 +167,8 @@ async def _tell(trace: Trace, reply: Reply, error: HeadgateError) -> None:
         headers = error_headers(error, call.request_id, call.wire_format.id_headers)
         if trace.deployment is not None and trace.envelope is not None and trace.attempts:
             headers += route_headers(trace.envelope.model, trace.deployment.provider, trace.deployment.name)
+        if allowance is not None:
+            headers += allowance.rate_headers()
         waiting = reply.whole(error.status, headers, call.wire_format.render_error(error, call.request_id))
     if waiting is not None:
         await waiting
@@ -166,7 +190,7 @@ def error_headers(error: HeadgateError, request_id: str, id_headers: tuple[bytes
     if not error.retryable:
         headers.append((b"x-should-retry", b"false"))
     retry_after_s = error.retry_after_s
-    if retry_after_s is None and error.status in (429, 503):
+    if retry_after_s is None and error.status in (429, 503) and error.retryable:
         retry_after_s = 1.0
     if retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % -(-retry_after_s // 1)))

@@ -46,22 +46,32 @@ class Prepared(Struct, frozen=True):
     """The caller asks for a count that the provider does not offer, so nothing is sent."""
     ignored: tuple[str, ...] = ()
     """Hints of the caller's that the provider's format cannot carry."""
+    clamped_to: int | None = None
+    """The maximum of output tokens that a budget left, where the caller had agreed to less than it asked for."""
 
     def is_translated(self, call: Call) -> bool:
         """Whether the provider speaks another format than the caller."""
         return self.wire_format is not call.wire_format
 
 
-def prepare(gateway: Gateway, call: Call, trace: Trace) -> Prepared:
-    """Every check that needs no I/O, in the order in which a caller should hear of them."""
+class Asked(Struct, frozen=True, gc=False):
+    """Who asks for what: a request that is understood, and allowed as far as rights go."""
+
+    snapshot: Snapshot
+    key: VirtualKey
+    envelope: Envelope
+    deployment: Deployment
+
+
+def understand(gateway: Gateway, call: Call, trace: Trace) -> Asked:
+    """Check who asks, what for, and whether he may, in the order in which a caller should hear of it."""
     snapshot = gateway.snapshots.current
     key = trace.key = authenticate(snapshot, call.presented_key, call.started_at_ms)
     if gateway.records.is_full:
         raise OverloadedError(
             "The gateway cannot write its records at present.", retry_after_s=5, reason="records_full"
         )
-    wire_format = call.wire_format
-    envelope = wire_format.parse_envelope(call.body)
+    envelope = call.wire_format.parse_envelope(call.body)
     if call.path_model is not None:
         refuse_unclean(call.path_model, "model", MAX_MODEL_CHARS)
         envelope = replace(envelope, model=call.path_model)
@@ -76,9 +86,14 @@ def prepare(gateway: Gateway, call: Call, trace: Trace) -> Prepared:
             f"No price is known for `{shorten(deployment.name)}`: set one on its deployment, or `prices.unpriced`.",
             param="model",
         )
+    return Asked(snapshot, key, envelope, deployment)
+
+
+def prepare(gateway: Gateway, call: Call, asked: Asked) -> Prepared:
+    """Write what the provider gets."""
+    envelope, deployment = asked.envelope, asked.deployment
     provider = gateway.providers[deployment.provider]
-    ask_usage = envelope.stream and provider.vendor.include_usage
-    target, rendered = _render(wire_format, provider, deployment, envelope, ask_usage=ask_usage)
+    target, rendered = _render(call.wire_format, provider, deployment, envelope)
     timeouts = provider.timeouts
     callers_deadline = call.timeout_s is not None and call.timeout_s < timeouts.total
     if callers_deadline:
@@ -90,15 +105,27 @@ def prepare(gateway: Gateway, call: Call, trace: Trace) -> Prepared:
         provider=provider,
         body=rendered.body,
         timeouts=timeouts,
-        hide_usage=ask_usage and not envelope.wants_usage,
+        hide_usage=_asks_usage(provider, envelope) and not envelope.wants_usage,
         callers_deadline=callers_deadline,
         is_counted_here=not rendered.body,
         ignored=rendered.ignored,
     )
 
 
+def clamp(call: Call, prepared: Prepared, max_output_tokens: int) -> Prepared:
+    """Return the request written anew with another maximum of output tokens."""
+    envelope = replace(prepared.envelope, max_output_tokens=max_output_tokens)
+    _, rendered = _render(call.wire_format, prepared.provider, prepared.deployment, envelope)
+    return replace(prepared, envelope=envelope, body=rendered.body, clamped_to=max_output_tokens)
+
+
+def _asks_usage(provider: Provider, envelope: Envelope) -> bool:
+    """Whether the provider has to be asked for the usage of a stream."""
+    return envelope.stream and provider.vendor.include_usage
+
+
 def _render(
-    wire_format: WireFormat, provider: Provider, deployment: Deployment, envelope: Envelope, *, ask_usage: bool
+    wire_format: WireFormat, provider: Provider, deployment: Deployment, envelope: Envelope
 ) -> tuple[WireFormat, Rendered]:
     """Return the format that the provider is spoken to in, and the body in it; an empty one where nothing is sent.
 
@@ -108,7 +135,7 @@ def _render(
     upstream = UpstreamBody(
         deployment.upstream_model,
         provider.max_output_field,
-        ask_usage,
+        _asks_usage(provider, envelope),
         deployment.capabilities.max_output_tokens or DEFAULT_MAX_OUTPUT_TOKENS,
     )
     if wire_format.name in provider.wire_formats:

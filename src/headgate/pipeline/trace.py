@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from headgate.domain.access import VirtualKey
 from headgate.domain.errors import HeadgateError
-from headgate.domain.record import Attempt, Outcome, RequestRecord
+from headgate.domain.record import Attempt, Outcome, RequestMemo, RequestRecord, Spending
 from headgate.domain.usage import TokenUsage, UsageQuality
 from headgate.pipeline.call import Call
 from headgate.routing.table import Deployment
@@ -35,7 +35,7 @@ def in_ms(seconds: float) -> float:
     return int(seconds * 1_000_000 + 0.5) / 1000
 
 
-def _tags(sent: tuple[tuple[str, str], ...], key: VirtualKey | None) -> tuple[tuple[str, str], ...]:
+def tags_of(sent: tuple[tuple[str, str], ...], key: VirtualKey | None) -> tuple[tuple[str, str], ...]:
     """The tags of a request: those of its key, which a caller cannot replace, then those it sent."""
     if key is None or not key.tags:
         return sent
@@ -58,6 +58,7 @@ class Trace:
         "may_be_billed",
         "metered",
         "outcome",
+        "spending",
         "status",
         "upstream_done",
     )
@@ -79,6 +80,31 @@ class Trace:
         self.outcome = Outcome.OK
         self.status = 200
         self.error: HeadgateError | None = None
+        self.spending: Spending | None = None
+
+    def memo(self) -> RequestMemo:
+        """Return what a start after a crash makes the record of; the request is understood by now."""
+        call, key, envelope, deployment = self.call, self.key, self.envelope, self.deployment
+        assert key is not None, "the caller is known"
+        assert envelope is not None, "the request is understood"
+        assert deployment is not None, "the request is understood"
+        return RequestMemo(
+            call.request_id,
+            call.started_at_ms,
+            tuple([scope.id for scope in key.path]),
+            key.id,
+            call.end_user or envelope.end_user,
+            call.session,
+            tags_of(call.tags or envelope.tags, key),
+            call.wire_format.operation,
+            call.wire_format.name,
+            envelope.model,
+            deployment.provider,
+            deployment.name,
+            deployment.upstream_model,
+            envelope.stream,
+            deployment.is_sandbox,
+        )
 
     def record(self, settled: Settled, now: float) -> RequestRecord:
         """Return the record of this request, ended at ``now``."""
@@ -96,7 +122,7 @@ class Trace:
             key_id=key.id if key is not None else None,
             end_user=call.end_user or (envelope.end_user if envelope is not None else None),
             session=call.session,
-            tags=_tags(call.tags or (envelope.tags if envelope is not None else ()), key),
+            tags=tags_of(call.tags or (envelope.tags if envelope is not None else ()), key),
             operation=call.wire_format.operation,
             wire_format=call.wire_format.name,
             model=envelope.model if envelope is not None else None,
@@ -118,4 +144,5 @@ class Trace:
             duration_ms=in_ms(duration_s),
             overhead_ms=in_ms(duration_s - upstream_s),
             is_sandbox=deployment is not None and deployment.is_sandbox,
+            spending=self.spending,
         )

@@ -45,6 +45,7 @@ _LARGE_CLOUDS: Final = (
         source="https://docs.aws.amazon.com/bedrock/latest/userguide/inference-chat-completions.html",
         base_url="https://bedrock-runtime.{region}.amazonaws.com/openai/v1",
         wire_formats=_CHAT_ONLY,
+        bills_after_disconnect=True,
         credential_env=("AWS_BEARER_TOKEN_BEDROCK",),
         max_output_field="max_completion_tokens",
         price_provider="aws",

@@ -34,6 +34,7 @@ ANTHROPIC_SHAPED: Final[tuple[Vendor, ...]] = (
         wire_formats=_MESSAGES,
         headers=_VERSION,
         include_usage=False,
+        bills_after_disconnect=True,
         price_provider="aws",
         notes="Needs region and a Bedrock API key; models are named anthropic.claude-….",
     ),

@@ -30,6 +30,8 @@ class Vendor(Struct, frozen=True):
     """Whether streams take ``stream_options.include_usage``; false where it is refused or usage always comes."""
     price_provider: str | None = None
     """The provider id in the price catalogue; ``None`` where it has none."""
+    bills_after_disconnect: bool = False
+    """Goes on and bills after its connection is closed: what a caller leaves is read to its end."""
     local: bool = False
     """Runs on the operator's own machines: private addresses are usual, prices are free unless set."""
     notes: str = ""

@@ -139,6 +139,7 @@ class Edge:
             session=head.session,
             tags=head.tags,
             timeout_s=head.timeout_s,
+            may_clamp=head.may_clamp,
             forwarded=_forwarded(matter.wire_format, inbound),
         )
         if inbound.refusal is not None:

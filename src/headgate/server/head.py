@@ -17,6 +17,7 @@ _OWN: Final = frozenset(
         b"x-claude-code-session-id",
         b"x-headgate-tags",
         b"x-headgate-timeout",
+        b"x-headgate-on-budget",
     }
 )
 _LISTS: Final = frozenset({b"anthropic-beta"})
@@ -50,6 +51,8 @@ class Head(Struct, frozen=True, gc=False):
     session: str | None = None
     tags: tuple[tuple[str, str], ...] = ()
     timeout_s: float | None = None
+    may_clamp: bool = False
+    """``x-headgate-on-budget: clamp``."""
 
 
 def find_fields(fields: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -97,6 +100,7 @@ def _with_own_fields(found: dict[bytes, bytes], key: bytes | None, content_lengt
         session=_text(session, "x-headgate-session"),
         tags=_tags(found.get(b"x-headgate-tags")),
         timeout_s=_timeout(found.get(b"x-headgate-timeout")),
+        may_clamp=_may_clamp(found.get(b"x-headgate-on-budget")),
     )
 
 
@@ -172,3 +176,11 @@ def _timeout(value: bytes | None) -> float | None:
     if not seconds > 0:
         raise InvalidRequestError("`x-headgate-timeout` is a duration such as `500ms`, `30s` or `2m`.")
     return seconds
+
+
+def _may_clamp(value: bytes | None) -> bool:
+    if value in (None, b"refuse"):
+        return False
+    if value != b"clamp":
+        raise InvalidRequestError("`x-headgate-on-budget` is `refuse` or `clamp`.")
+    return True

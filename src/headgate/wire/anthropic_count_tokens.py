@@ -18,6 +18,7 @@ from headgate.wire.anthropic_messages import (
     meter_stream,
 )
 from headgate.wire.format import Envelope, MalformedAnswerError, Metered, UpstreamBody, WireFormat
+from headgate.wire.rate_headers import anthropic_rate_headers
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 _NOTHING: Final = Metered(TokenUsage())
@@ -80,6 +81,7 @@ ANTHROPIC_COUNT_TOKENS: Final = WireFormat(
     render_error=anthropic_errors.render_error,
     render_stream_error=anthropic_errors.render_stream_error,
     forwarded_headers=FORWARDED_HEADERS,
+    render_rates=anthropic_rate_headers,
     id_headers=anthropic_errors.ID_HEADERS,
     render_count=render_count,
 )

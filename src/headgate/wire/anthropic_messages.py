@@ -20,6 +20,7 @@ from headgate.wire.anthropic_messages_render import render_request
 from headgate.wire.anthropic_messages_stream import StreamDecoder
 from headgate.wire.format import Dialect, Envelope, StreamMeter, UpstreamBody, WireFormat
 from headgate.wire.json_body import is_null, read_text_value, read_value
+from headgate.wire.rate_headers import anthropic_rate_headers
 
 MAX_OUTPUT_FIELD: Final = "max_tokens"
 MIN_OUTPUT_TOKENS: Final = 0
@@ -213,6 +214,7 @@ ANTHROPIC_MESSAGES: Final = WireFormat(
     render_error=anthropic_errors.render_error,
     render_stream_error=anthropic_errors.render_stream_error,
     forwarded_headers=FORWARDED_HEADERS,
+    render_rates=anthropic_rate_headers,
     id_headers=anthropic_errors.ID_HEADERS,
     dialect=Dialect(
         parse_request=parse_request,

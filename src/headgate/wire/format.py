@@ -5,7 +5,7 @@ checks and reads the few members Headgate acts on, `render_upstream` replaces on
 usage off the answer while its bytes go by. Translation across formats goes through the hub (`domain.chat`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from msgspec import Raw, Struct
@@ -13,6 +13,7 @@ from msgspec import Raw, Struct
 from headgate.domain.chat import ChatRequest, ChatResponse, StreamEvent
 from headgate.domain.errors import HeadgateError
 from headgate.domain.usage import TokenUsage
+from headgate.wire.rate_headers import Field, RateState, openai_rate_headers
 
 
 class Envelope(Struct, frozen=True, gc=False):
@@ -206,5 +207,7 @@ class WireFormat(Struct, frozen=True):
     """Header fields that are part of the format: a caller's go on to a provider that speaks it too."""
     id_headers: tuple[bytes, ...] = ID_HEADERS
     """Where this format's SDKs look for the request's id, beside our own names."""
+    render_rates: Callable[[Sequence[RateState], int], list[Field]] = openai_rate_headers
+    """Header fields that say what is left of the caller's rate limits; the number is now, ms since the epoch."""
     render_count: Callable[[int], bytes] | None = None
     """Where the operation is to count tokens: write a count of our own, for providers that do not count."""
