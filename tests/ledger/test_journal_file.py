@@ -2,6 +2,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from msgspec import msgpack
 
 from headgate.ledger.chart import Gone
 from headgate.ledger.journal_file import JournalFile, LedgerCorruptError, encode_rows
@@ -89,3 +90,11 @@ def test_a_damaged_file_is_told_to_the_operator(tmp_path: Path) -> None:
 
     with pytest.raises(LedgerCorruptError, match="restore a backup"):
         JournalFile(tmp_path / "ledger.db")
+
+
+def test_what_a_caller_or_a_provider_makes_unwritable_keeps_back_no_row() -> None:
+    body = encode_rows([(10, 0, {"model": "\ud800x", "tags": (("a", "\udfff"),)}), (10, 0, [2**70, -(2**70), True])])
+    assert msgpack.decode(body) == [
+        [10, 0, {"model": "?x", "tags": [["a", "?"]]}],
+        [10, 0, [2**63 - 1, -(2**63 - 1), True]],
+    ]

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,11 +12,13 @@ from msgspec.structs import replace
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
+from headgate.domain.limits import BudgetEvent, LimitedKind
 from headgate.domain.record import Attempt
+from headgate.records.progress import read_progress
 from headgate.records.queries import RequestFilters, get, search
 from headgate.records.writer import RecordWriter
 from headgate.storage.engine import Database, open_database
-from tests.records.conftest import MakeRecord
+from tests.records.conftest import NOON_MS, MakeRecord
 
 
 class FailingDisk:
@@ -151,6 +153,98 @@ def test_a_disk_that_fails_in_the_middle_of_a_batch_loses_nothing(
         connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
     writer.flush()
     assert [get(database, record.id) for record in records] == records
+
+
+EVENT = BudgetEvent(NOON_MS, "org_a", "team/team_a/bud_1/2026-11", LimitedKind.TEAM, "team_a", "bud_1", 80, 81, 100)
+
+
+def test_how_far_records_follow_the_ledger_is_stored_with_them(database: Database, make_record: MakeRecord) -> None:
+    committed = 0
+    writer = RecordWriter(database, interval_s=60, committed_seq=lambda: committed)
+    writer.start()
+    writer.append(make_record())
+    committed = 7
+    writer.flush()
+    assert (writer.progress, read_progress(database)) == (7, 7)
+    committed = 9
+    writer.close()
+    assert (writer.progress, read_progress(database)) == (9, 9)
+    assert RecordWriter(database, committed_seq=lambda: committed).progress == 9
+
+
+def test_a_batch_that_is_committed_while_records_are_written_does_not_count_yet(
+    database: Database, make_record: MakeRecord
+) -> None:
+    writer: RecordWriter
+    late = make_record()
+
+    def committed_seq() -> int:
+        # The next request ends and its batch is committed right after the ledger was asked.
+        writer.append(late)
+        return 4
+
+    writer = RecordWriter(database, interval_s=60, committed_seq=committed_seq)
+    writer.start()
+    writer.flush()
+    assert get(database, late.id) == late
+    assert read_progress(database) == 4
+
+
+def test_progress_goes_only_with_the_last_of_what_waits(database: Database, make_record: MakeRecord) -> None:
+    class FailingLater:
+        """A disk that takes one transaction and no other."""
+
+        written = 0
+
+        def read(self) -> AbstractContextManager[Connection]:
+            return database.read()
+
+        @contextmanager
+        def write(self) -> Iterator[Connection]:
+            if self.written:
+                raise OSError(28, "No space left on device")
+            with database.write() as connection:
+                yield connection
+            self.written += 1
+
+    disk = FailingLater()
+    writer = RecordWriter(disk, interval_s=60, committed_seq=lambda: 5)  # type: ignore[arg-type]
+    writer.start()
+    for _ in range(2_500):
+        writer.append(make_record())
+    writer.append_event(EVENT)
+    with pytest.raises(OSError, match="No space"):
+        writer.flush()
+    assert (writer.progress, read_progress(database)) == (0, 0)
+    disk.written = 0
+    writer.close()
+    assert (writer.progress, read_progress(database)) == (5, 5)
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM requests").scalar_one() == 2_500
+        assert connection.exec_driver_sql("SELECT count(*) FROM budget_events").scalar_one() == 1
+
+
+def test_a_gateway_that_did_not_get_as_far_as_writing_has_caught_up_with_nothing(
+    database: Database, make_record: MakeRecord
+) -> None:
+    writer = RecordWriter(database, committed_seq=lambda: 5)
+    writer.append(make_record())
+    writer.close()
+    assert (writer.progress, read_progress(database)) == (0, 0)
+
+
+def test_events_are_written_with_the_records_and_each_once(database: Database, make_record: MakeRecord) -> None:
+    writer = RecordWriter(database)
+    record = make_record()
+    writer.append(record)
+    writer.append_event(EVENT)
+    writer.flush()
+    writer.append_event(EVENT)
+    writer.flush()
+    assert get(database, record.id) == record
+    with database.read() as connection:
+        rows = connection.exec_driver_sql("SELECT id, percent, posted_nano_usd FROM budget_events").all()
+    assert [tuple(row) for row in rows] == [("team/team_a/bud_1/2026-11/80", 80, 81)]
 
 
 def test_the_same_record_twice_is_one_row(database: Database, make_record: MakeRecord) -> None:

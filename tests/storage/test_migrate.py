@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -13,7 +14,7 @@ from headgate.storage import migrate as migrate_module
 from headgate.storage.engine import SchemaError, make_writer, open_database
 from headgate.storage.lock import DatabaseLockedError
 from headgate.storage.migrate import alembic_config, migrate
-from headgate.storage.tables import REVISION, meta, metadata
+from headgate.storage.tables import REVISION, meta, metadata, requests
 
 
 @pytest.fixture
@@ -80,6 +81,33 @@ def test_the_revision_of_the_code_is_the_newest_script():
     assert ScriptDirectory.from_config(alembic_config()).get_current_head() == REVISION
 
 
+FIRST_REQUEST = """
+INSERT INTO requests VALUES (
+    'req_1', 1, 'org_1', '["org_1"]', 'key_1', NULL, NULL, '[]', 'chat', 'openai_chat', 'gpt-4o',
+    'openai', 'openai/gpt-4o', 'gpt-4o', 0, '[]', 'ok', 200, NULL, 'stop',
+    10, 0, 0, 0, 5, 0, 0, 'provider', 42, 1, 'v1', 3.5, 20.0, 0.5, 0
+)
+"""
+
+
+def test_requests_of_the_first_version_outlive_the_upgrade(url, path):
+    path.touch()
+    writer = make_writer(path)
+    config = alembic_config()
+    with writer.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql(FIRST_REQUEST)
+    writer.dispose()
+    assert migrate(url) == "0001"
+    database = open_database(url)
+    with database.read() as connection:
+        row = connection.execute(select(requests)).mappings().one()
+        assert (row["id"], row["cost_nano_usd"], row["overhead_ms"]) == ("req_1", 42, 0.5)
+        assert (row["is_sandbox"], row["spending"]) == (False, None)
+    database.close()
+
+
 def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(url, path):
     migrate(url)
     with sqlite3.connect(path) as connection:
@@ -127,11 +155,11 @@ def test_a_schema_at_two_revisions_is_refused(url, path):
         migrate(url)
 
 
-BROKEN_SCRIPT = """
+BROKEN_SCRIPT = f"""
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "9000"
+down_revision = "{REVISION}"
 
 
 def upgrade():
@@ -156,9 +184,9 @@ def test_a_migration_that_fails_half_way_leaves_nothing_behind(url, path, tmp_pa
     before = tables()
     scripts = tmp_path / "scripts"
     shutil.copytree(migrate_module._SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"))
-    (scripts / "versions" / "m0002_broken.py").write_text(BROKEN_SCRIPT)
+    (scripts / "versions" / "m9000_broken.py").write_text(BROKEN_SCRIPT)
     monkeypatch.setattr(migrate_module, "_SCRIPTS", scripts)
-    monkeypatch.setattr(migrate_module, "REVISION", "0002")
+    monkeypatch.setattr(migrate_module, "REVISION", "9000")
     with pytest.raises(RuntimeError, match="stopped in the middle"):
         migrate(url)
     assert tables() == before

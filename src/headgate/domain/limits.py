@@ -120,6 +120,29 @@ class AccountKey(Struct, frozen=True):
         return f"{self.kind}/{self.scope_id}/{self.budget_id}/{self.period_id}"
 
 
+class BudgetEvent(Struct, frozen=True, gc=False):
+    """A budget's account has passed a share of its limit: told once per account and share."""
+
+    at_ms: int
+    """Wall clock, ms since the epoch."""
+    organization_id: str | None
+    account: str
+    """The account's name: see `AccountKey.name`."""
+    kind: LimitedKind
+    scope_id: str
+    """What the budget hangs on: a scope, a key, or what a request names itself."""
+    budget_id: str
+    percent: int
+    posted_nano_usd: int
+    """What was posted when it was passed."""
+    limit_nano_usd: int
+
+    @property
+    def id(self) -> str:
+        """Names the event, so that telling it twice is telling it once."""
+        return f"{self.account}/{self.percent}"
+
+
 class InvalidLimitError(ValueError):
     """A limit or an amount that cannot be kept exactly; ``field`` names it."""
 

@@ -29,9 +29,8 @@ class Reserved:
 class Derivation:
     """Sums over rows, taken in as they were written."""
 
-    def __init__(self, holds: Iterable[SavedHold] = (), *, check_limits: bool = True) -> None:
-        """Begin with what was open before the first row; ``check_limits`` looks at every admission's."""
-        self._checks_limits = check_limits
+    def __init__(self, holds: Iterable[SavedHold] = ()) -> None:
+        """Begin with what was open before the first row."""
         self.posted: dict[int, int] = {}
         """What the rows posted, by account number."""
         self.held: dict[int, int] = {}
@@ -89,7 +88,7 @@ class Derivation:
         held = self.held
         for number in accounts:
             held[number] = held.get(number, 0) + amount
-        if amount and self._checks_limits:
+        if amount:
             self._check_limits(rid, accounts)
 
     def _change(self, rid: str, amount: int) -> None:
@@ -101,7 +100,7 @@ class Derivation:
         self._move(known.accounts, amount, 0)
         if known.held < 0:
             self._say(f"{rid} holds less than nothing")
-        if amount > 0 and self._checks_limits:
+        if amount > 0:
             self._check_limits(rid, known.accounts)
 
     def _part(self, row: Row) -> None:

@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from headgate.ledger.derivation import Derivation
 from headgate.ledger.engine import Engine
+from headgate.ledger.fold import Fold
 from headgate.ledger.journal import Journal, Waiter
 from headgate.ledger.journal_file import JournalFile
 from headgate.ledger.limit_book import LimitPath
@@ -318,7 +318,7 @@ def open_ledger(
     lock = WriterLock(path)
     try:
         file = JournalFile(path, durability=durability)
-        engine, queued, derivation, recovery = recover(file, clock())
+        engine, queued, fold, recovery = recover(file, clock())
         last_seq = file.last_seq()
     except BaseException:
         if file is not None:
@@ -329,7 +329,7 @@ def open_ledger(
         file,
         queued,
         last_seq=last_seq,
-        derivation=derivation,
+        fold=fold,
         commit_timeout_s=commit_timeout_s,
         append=append(file) if append is not None else None,
         retain_after=retain_after,
@@ -340,7 +340,7 @@ def open_ledger(
 Queued = deque[Row | Waiter | Checkpoint]
 
 
-def recover(file: JournalFile, now: Moment) -> tuple[Engine, Queued, Derivation, Recovery]:
+def recover(file: JournalFile, now: Moment) -> tuple[Engine, Queued, Fold, Recovery]:
     """Make the engine again and end what the process before left open.
 
     The rows of those ends, and all that follow, lie in the returned queue.
@@ -351,16 +351,16 @@ def recover(file: JournalFile, now: Moment) -> tuple[Engine, Queued, Derivation,
     engine = Engine(queued.append)
     replay = Replay(engine, now)
     replay.restore(saved.accounts, saved.windows, saved.holds, saved.next_number, saved.horizon_ms)
-    derivation = Derivation(saved.holds, check_limits=False)
+    fold = Fold(saved.holds)
     count = 0
     for _, rows in file.batches(saved.seq):
         count += replay.apply(rows)
-        derivation.take(rows)
+        fold.take(rows)
     # What was replayed is on disk already; what follows is new.
     queued.clear()
     recovered = tuple(_post_what_is_held(engine, rid, now) for rid in list(engine.open))
     took_ms = (time.perf_counter() - began) * 1000
-    return engine, queued, derivation, Recovery(len(engine.chart.accounts), count, recovered, took_ms)
+    return engine, queued, fold, Recovery(len(engine.chart.accounts), count, recovered, took_ms)
 
 
 def _post_what_is_held(engine: Engine, rid: str, now: Moment) -> Recovered:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from headgate.domain.errors import LedgerUnavailableError
-from headgate.ledger.derivation import Derivation
+from headgate.ledger.fold import Fold
 from headgate.ledger.journal_file import JournalFile, encode_rows
 from headgate.ledger.replay import Checkpoint
 from headgate.ledger.rows import Row
@@ -60,7 +60,7 @@ class Journal:
         rows: "deque[Row | Waiter | Checkpoint]",
         *,
         last_seq: int,
-        derivation: Derivation,
+        fold: Fold,
         commit_timeout_s: float = 0.5,
         append: Callable[[int, bytes], None] | None = None,
         retain_after: Callable[[], int] | None = None,
@@ -71,7 +71,7 @@ class Journal:
             file: used by the writer's thread alone from `start` on.
             rows: the queue: what is to be written, in order; a waiter in it wants all before it to be durable.
             last_seq: the newest batch of the file.
-            derivation: has taken in the rows since the last checkpoint.
+            fold: has taken in the rows since the last checkpoint.
             commit_timeout_s: how long a caller waits for durability before it is refused.
             append: commits a batch instead of ``file.append``; a test's slow disk.
             retain_after: batches after the one it returns outlive checkpoints, for whoever still reads them.
@@ -80,7 +80,7 @@ class Journal:
         self._append = append or file.append
         self._retain_after = retain_after
         self._commit_timeout_s = commit_timeout_s
-        self._derivation = derivation
+        self._fold = fold
         self._seq = last_seq
         self.rows: Final = rows
         self.failure: str | None = None
@@ -247,17 +247,17 @@ class Journal:
             body, seq = encode_rows(rows), self._seq + 1
             self._surely(lambda: self._append(seq, body), waiters)
             self._seq = seq
-            self._derivation.take(rows)
+            self._fold.take(rows)
         elif waiters:
             self._call_back(waiters, None)
         if checkpoint is not None:
             self._save(checkpoint)
 
     def _save(self, checkpoint: Checkpoint) -> None:
-        seq, sums = self._seq, self._derivation.posted
+        seq, sums = self._seq, self._fold.posted
         retain_after = seq if self._retain_after is None else self._retain_after()
         self._surely(lambda: self._file.save(checkpoint, seq, sums, retain_after), [])
-        self._derivation = Derivation(checkpoint.holds, check_limits=False)
+        self._fold = Fold(checkpoint.holds)
 
     def _surely(self, commit: Callable[[], None], waiters: list[Waiter]) -> None:
         """Commit, however often it takes; who waits for it hears of the first failure and is not kept waiting."""

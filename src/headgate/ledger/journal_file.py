@@ -6,7 +6,7 @@ and checkpoints it (ADR 0003). Tables:
 - ``batches``: one row per commit, its body the msgpack array of the ledger's rows with a CRC-32. Append-only; what a
   checkpoint covers and nobody reads any more is taken out from the front.
 - ``accounts``, ``windows``, ``holds``: the state as of the checkpoint. ``accounts.posted`` is the engine's balance;
-  ``accounts.folded`` is the sum of the rows themselves, worked out apart from it (`headgate.ledger.derivation`).
+  ``accounts.folded`` is the sum of the rows themselves, worked out apart from it (`headgate.ledger.fold`).
 - ``facts``: the sequence the checkpoint covers, the next number, the horizon.
 """
 
@@ -59,6 +59,7 @@ SELECT number, kind, scope_id, budget_id, period_id, amount, enforced, starts_ms
 FROM accounts WHERE closed = 0
 """
 
+_MOST: Final = 2**63 - 1
 _encode: Final = msgpack.Encoder().encode
 _rows: Final = msgpack.Decoder(list[tuple[Any, ...]])
 _window: Final = msgpack.Decoder(SavedWindow)
@@ -86,18 +87,21 @@ class Saved(Struct, frozen=True):
 def encode_rows(rows: list[Row]) -> bytes:
     """Return the body of a batch.
 
-    Half a surrogate pair, which a caller may put into a name, has no UTF-8: it becomes a question mark, for a row that
-    cannot be written would keep back all that come after it.
+    A row that cannot be written would keep back all that come after it. So half a surrogate pair, which a caller may
+    put into a name and which has no UTF-8, becomes a question mark; and a number that has no 64 bits, such as a
+    provider's absurd usage, becomes the largest that has.
     """
     try:
         return _encode(rows)
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, OverflowError):
         return _encode(_mended(to_builtins(rows)))
 
 
 def _mended(value: object) -> object:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
+    if isinstance(value, int):
+        return value if isinstance(value, bool) else max(-_MOST, min(value, _MOST))
     if isinstance(value, list | tuple):
         return [_mended(each) for each in cast("list[object]", value)]
     if isinstance(value, dict):

@@ -32,12 +32,14 @@ from sqlalchemy.sql.expression import Label
 from headgate.domain.errors import ValidationFailedError
 from headgate.domain.money import format_usd
 from headgate.domain.record import Outcome, RequestRecord
+from headgate.domain.usage import UsageQuality
 from headgate.records.rows import record_of
 from headgate.storage.engine import Database
 from headgate.storage.tables import requests
 
 MAX_LIMIT: Final = 200
 MAX_BUCKETS: Final = 10_000
+_ESTIMATED: Final = (UsageQuality.COUNTED, UsageQuality.BOUND)
 
 
 class Reach(Struct, frozen=True):
@@ -131,7 +133,7 @@ class UsageRow(Struct, frozen=True):
     unpriced_requests: int = field()
     """Requests whose cost is unknown and therefore not in ``cost_usd``."""
     estimated_requests: int = field()
-    """Requests whose tokens were counted by us, not reported by the provider."""
+    """Requests whose tokens the provider did not report: counted by us, or the most that they can have been."""
     organization: str | UnsetType | None = UNSET
     team: str | UnsetType | None = UNSET
     project: str | UnsetType | None = UNSET
@@ -343,7 +345,7 @@ def _usage_statement(query: UsageQuery, spans: Sequence[tuple[int, int]]) -> Sel
         func.sum(columns.output_tokens).label("output_tokens"),
         func.sum(columns.cost_nano_usd).label("cost_nano_usd"),
         func.sum(case((columns.priced.is_(False), 1), else_=0)).label("unpriced_requests"),
-        func.sum(case((columns.usage_quality == "counted", 1), else_=0)).label("estimated_requests"),
+        func.sum(case((columns.usage_quality.in_(_ESTIMATED), 1), else_=0)).label("estimated_requests"),
     ).where(and_(*conditions))
     if GroupBy.TAG in query.group_by:
         statement = statement.select_from(buckets, _tags_of_requests())

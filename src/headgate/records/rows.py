@@ -1,31 +1,44 @@
-"""A `RequestRecord` as a row of the ``requests`` table, and back."""
+"""A `RequestRecord` as a row of the ``requests`` table, and back; a `BudgetEvent` as one of ``budget_events``."""
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 from msgspec.structs import asdict, replace
 
-from headgate.domain.record import Attempt, Outcome, RequestRecord
+from headgate.domain.limits import BudgetEvent
+from headgate.domain.record import Attempt, Outcome, RequestRecord, Spending
 from headgate.domain.usage import TokenUsage, UsageQuality
-from headgate.storage.tables import requests
+from headgate.storage.tables import budget_events, requests
+
+_Facts = TypeVar("_Facts", RequestRecord, BudgetEvent)
 
 COLUMNS: Final = tuple(requests.columns.keys())
 _ROW: Final = f"({', '.join('?' * len(COLUMNS))})"
-# A batch that was committed and is tried again after an unclear failure must not count twice.
-_INSERT: Final = f"INSERT OR IGNORE INTO requests ({', '.join(COLUMNS)}) VALUES "  # noqa: S608  names of our own
+_INTO: Final = f"INTO requests ({', '.join(COLUMNS)}) VALUES "
+EVENT_COLUMNS: Final = tuple(budget_events.columns.keys())[1:]
+"""But for ``seq``, which the database gives."""
+INSERT_EVENT: Final = (
+    f"INSERT OR IGNORE INTO budget_events ({', '.join(EVENT_COLUMNS)}) VALUES ({', '.join('?' * len(EVENT_COLUMNS))})"  # noqa: S608
+)
+"""Inserts one event; nothing happens where it is there already."""
 
 _encode: Final = msgspec.json.Encoder().encode
 _paths: Final = msgspec.json.Decoder(tuple[str, ...])
 _tags: Final = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 _attempts: Final = msgspec.json.Decoder(tuple[Attempt, ...])
+_spending: Final = msgspec.json.Decoder(Spending)
 
 
 @cache
-def insert_of(rows: int) -> str:
-    """Return the statement that inserts ``rows`` rows, whose parameters are their values one after the other."""
-    return _INSERT + ", ".join([_ROW] * rows)
+def insert_of(rows: int, *, replace: bool = False) -> str:
+    """Return the statement that inserts ``rows`` rows, whose parameters are their values one after the other.
+
+    A row that is there already stays as it is, or makes way where ``replace`` says so: a batch that was committed and
+    is tried again after an unclear failure must not count twice.
+    """
+    return f"INSERT OR {'REPLACE' if replace else 'IGNORE'} {_INTO}" + ", ".join([_ROW] * rows)
 
 
 def row_of(record: RequestRecord) -> tuple[Any, ...]:
@@ -67,10 +80,16 @@ def row_of(record: RequestRecord) -> tuple[Any, ...]:
         record.duration_ms,
         record.overhead_ms,
         record.is_sandbox,
+        _encode(record.spending).decode() if record.spending is not None else None,
     )
 
 
-def without_lone_surrogates(record: RequestRecord) -> RequestRecord:
+def event_row_of(event: BudgetEvent) -> tuple[Any, ...]:
+    """Return the values of ``event`` in the order of `EVENT_COLUMNS`."""
+    return tuple([getattr(event, name) for name in EVENT_COLUMNS])
+
+
+def without_lone_surrogates(record: _Facts) -> _Facts:
     """Return ``record`` with U+FFFD for every half of a surrogate pair, which has no UTF-8 and so no place in a row."""
     return replace(record, **{name: _mended(value) for name, value in asdict(record).items()})
 
@@ -80,7 +99,7 @@ def _mended(value: object) -> object:
         return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if isinstance(value, tuple):
         return tuple(map(_mended, cast("tuple[object, ...]", value)))
-    if isinstance(value, Attempt):
+    if isinstance(value, Attempt | Spending):
         return replace(value, **{name: _mended(inner) for name, inner in asdict(value).items()})
     return value
 
@@ -92,6 +111,7 @@ def record_of(row: Mapping[str, Any]) -> RequestRecord:
     values["path"] = _paths.decode(values["path"])
     values["tags"] = _tags.decode(values["tags"])
     values["attempts"] = _attempts.decode(values["attempts"])
+    values["spending"] = _spending.decode(values["spending"]) if values["spending"] is not None else None
     values["outcome"] = Outcome(values["outcome"])
     values["usage_quality"] = UsageQuality(values["usage_quality"])
     for name in ("stream", "priced", "is_sandbox"):

@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 """The migration that this code's tables are the result of."""
 
 metadata: Final = MetaData(
@@ -201,9 +201,38 @@ requests: Final = Table(
     Column("duration_ms", Float, nullable=False),
     Column("overhead_ms", Float, nullable=False),
     Column("is_sandbox", Boolean, nullable=False),
+    Column("spending", Text, nullable=True),
     Index("ix_requests_started_at_ms", "started_at_ms"),
     Index("ix_requests_organization_id_started_at_ms", "organization_id", "started_at_ms"),
     Index("ix_requests_key_id_started_at_ms", "key_id", "started_at_ms"),
+)
+
+ledger_progress: Final = Table(
+    "ledger_progress",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    # The records of all batches of the ledger's journal up to this one are in ``requests``.
+    Column("seq", BigInteger, nullable=False),
+    CheckConstraint("id = 1", name="one_row"),
+)
+
+budget_events: Final = Table(
+    "budget_events",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("organization_id", Text, nullable=True),
+    Column("account", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("scope_id", Text, nullable=False),
+    Column("budget_id", Text, nullable=False),
+    Column("percent", Integer, nullable=False),
+    Column("posted_nano_usd", BigInteger, nullable=False),
+    Column("limit_nano_usd", BigInteger, nullable=False),
+    Index("ix_budget_events_organization_id", "organization_id", "seq"),
+    Index("ix_budget_events_budget_id", "budget_id", "seq"),
+    sqlite_autoincrement=True,
 )
 
 for _operation in ("UPDATE", "DELETE"):
