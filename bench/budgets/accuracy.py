@@ -18,10 +18,17 @@ from bench.budgets.upstream import MODEL, PRICE_YAML, MeteredUpstream, provider
 from tests.gateway import Gateway
 
 CLIENTS = 24
-EXACT, LEFT, SILENT = 0, 1, 2
+EXACT, LEFT, SILENT, CUT = 0, 1, 2, 3
 """A sandbox for each kind of request, so that the meter of each stands for itself: whole ones, those that the client
-leaves, those whose usage is not reported."""
-_KINDS = ("answered", "client left", "no usage")
+leaves, those whose usage is not reported, those that the provider breaks off."""
+_KINDS = ("answered", "client left", "no usage", "broken off")
+
+_EXPECTED = {
+    *(f"{kind}: 200" for kind in _KINDS),
+    "client left: 200 left",
+    "broken off: 502 upstream_error",
+    "broken off: 200 upstream_error",
+}
 
 
 class Row(NamedTuple):
@@ -81,8 +88,8 @@ def of_sandbox(place: Path, requests: int, seed: int = 1) -> Accuracy:
     lines = [
         "server: {drain: 2s}",
         "ledger: {commit_timeout: 10s}",
-        *sandboxes(3),
-        *_organizations('"k0/*", "k1/*", "k2/*"'),
+        *sandboxes(len(_KINDS)),
+        *_organizations(", ".join(f'"k{kind}/*"' for kind in range(len(_KINDS)))),
     ]
     with Gateway(place, "\n".join(lines)) as gateway:
         return asyncio.run(_of_sandbox(gateway, requests, seed))
@@ -125,9 +132,9 @@ def _plan(chance: random.Random) -> tuple[int, dict[str, Any], str, int | None]:
     """A random request: its kind, body, path, and after how many lines its client leaves."""
     tokens = chance.randint(5, 300)
     stream, drawn = chance.random() < 0.3, chance.random()
-    kind = LEFT if drawn < 0.10 else SILENT if drawn < 0.15 else EXACT
+    kind = LEFT if drawn < 0.10 else SILENT if drawn < 0.15 else CUT if drawn < 0.16 else EXACT
     stream = stream or kind == LEFT
-    script = f"k{kind}/lorem-{tokens}" + {LEFT: "+pace-1", SILENT: "+no-usage", EXACT: ""}[kind]
+    script = f"k{kind}/lorem-{tokens}" + {LEFT: "+pace-1", SILENT: "+no-usage", CUT: "+cut-after-4", EXACT: ""}[kind]
     path = chance.choice((CHAT, MESSAGES))
     members = {"stream": True} if stream else {}
     body = chat(script, words(chance.randint(25, 400)), max_tokens=chance.randint(5, 400), **members)
@@ -168,7 +175,7 @@ async def _of_upstream(gateway: Gateway, upstream: MeteredUpstream, requests: in
         unexpected = await _send_all(plans, send)
         records = await settled_records(reader, requests)
         kinds = {str(number): plan[0] for number, plan in enumerate(plans)}
-        by_kind: list[list[dict[str, Any]]] = [[], [], []]
+        by_kind: list[list[dict[str, Any]]] = [[] for _ in _KINDS]
         below: list[str] = []
         exact = exact_metered = 0
         for record in records:
@@ -205,7 +212,7 @@ async def _send_all(plans: list[Any], send: Any) -> dict[str, int]:
     async def client() -> None:
         for plan in waiting:
             outcome = await send(*plan)
-            if not outcome.endswith((": 200", ": 200 left")):
+            if outcome not in _EXPECTED:
                 unexpected[outcome] += 1
 
     async with asyncio.TaskGroup() as group:

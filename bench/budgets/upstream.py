@@ -62,10 +62,10 @@ class MeteredUpstream(FakeServer):
         assert name not in self.bills, "a request is sent once"
         if script.status is not None:
             return Plan([Send(b'{"error": {"message": "on purpose", "type": "server_error"}}')], script.status), ""
-        texts = [message["content"] for message in body["messages"]]
+        texts = [part for message in body["messages"] for part in (message["role"], message["content"])]
         most = body.get("max_completion_tokens") or body.get("max_tokens") or script.amount
         made = min(script.amount, most)
-        bill = Bill(exchange, count_chat_input(MODEL, texts, len(texts)), made, body.get("stream") is True)
+        bill = Bill(exchange, count_chat_input(MODEL, texts, len(body["messages"])), made, body.get("stream") is True)
         self.bills[name] = bill
         return _plan(script, bill, body), ""
 
@@ -96,7 +96,7 @@ def _plan(script: Script, bill: Bill, body: dict[str, Any]) -> Plan:
             whole["usage"] = usage
         data = json.dumps(whole).encode()
         if script.cut_after is not None:
-            return Plan([*pause, Send(data[: len(data) // 2]), Cut()])
+            return Plan([*pause, Send(data[: len(data) // 2]), Cut()], framing="chunked")
         return Plan([*pause, Send(data)])
     steps: list[Step] = [*pause, Send(_chunk(top, {"role": "assistant", "content": ""}))]
     for place, word in enumerate(words(bill.tokens).split()):
