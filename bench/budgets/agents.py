@@ -150,7 +150,8 @@ class _Session:
         messages, tokens = _begin(chance, number, shape), shape.begins_at
         refusals, turn = 0, 0
         while refusals < PATIENCE:
-            answer = chance.randint(shape.answer_tokens * 4 // 5, shape.answer_tokens * 6 // 5)
+            # One model for the whole conversation, as an agent has it: what it was billed for before is known by it.
+            answer = shape.answer_tokens
             body = {
                 "model": f"k0/lorem-{answer}+pace-1",
                 "messages": messages,

@@ -84,7 +84,22 @@ def words(count: int) -> str:
     return " ".join(_WORDS[place % len(_WORDS)] for place in range(count))
 
 
-_WORDS = ("water", "the", "and", "open", "flows", "on", "gate", "field", "time", "word", "tree", "river", "light", "stone")
+_WORDS = (
+    "water",
+    "the",
+    "and",
+    "open",
+    "flows",
+    "on",
+    "gate",
+    "field",
+    "time",
+    "word",
+    "tree",
+    "river",
+    "light",
+    "stone",
+)
 
 
 def chat(model: str, prompt: str, **members: Any) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def balances_of(status: dict[str, Any]) -> list[Balance]:
     return [
         Balance(
             row["kind"],
-            row["scope"],
+            row["scope_id"],
             parse_usd(row["limit_usd"]),
             parse_usd(row["posted_usd"]),
             parse_usd(row["held_usd"]),

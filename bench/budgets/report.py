@@ -116,15 +116,26 @@ def of_accuracy(found: Accuracy, title: str, *, is_own_tokenizer: bool) -> Part:
             f"rows with the provider's usage: {found.exact_tokens:,} tokens, the meter says {found.exact_metered:,}",
             found.exact_tokens == found.exact_metered and answered.exact == answered.requests,
         ),
-        Check(f"billed above the ledger: {len(found.below)} {found.below[:3]}", not found.below),
         Check(f"answers that were not expected: {found.unexpected}", not found.unexpected),
         Check("nothing is held in the end", found.held == 0),
         _sums(found.recorded_cost, found.posted, found.problems),
     ]
     if is_own_tokenizer:
-        checks.append(Check(f"error over all rows: {found.error:+.4%} (at most 0.1 %)", abs(found.error) <= MOST_ERROR))
-    outcomes = _facts(*((name, f"{count:,}") for name, count in found.outcomes.items()))
-    return Part(title, (markdown(rows), outcomes), tuple(checks))
+        checks.append(
+            Check(
+                f"error over all rows but those that broke off: {found.error:+.4%} (at most 0.1 %)",
+                abs(found.error) <= MOST_ERROR,
+            )
+        )
+    else:
+        checks.append(Check(f"kinds of requests whose meter is above the ledger: {found.below}", not found.below))
+    facts = [(name, f"{count:,}") for name, count in found.outcomes.items()]
+    if is_own_tokenizer and found.below:
+        # A token may be on its way to us when the client leaves: nobody here has seen it, and no count can hold it.
+        count, missing = len(found.below), sum(found.below)
+        words = f"{count:,} records, {missing / count:.1f} tokens each, {max(found.below)} at most"
+        facts.append(("below the bill, mostly by what had not arrived when the client left", words))
+    return Part(title, (markdown(rows), _facts(*facts)), tuple(checks))
 
 
 def of_kills(found: Kills) -> Part:
