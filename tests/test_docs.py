@@ -175,7 +175,7 @@ def test_every_block_is_documented_and_no_other() -> None:
     assert headings_with_tables(CONFIGURATION).keys() == {block for block in KEYS if block}
 
 
-@pytest.mark.parametrize("block", ["server", "timeouts", "storage", "prices", "keys"])
+@pytest.mark.parametrize("block", ["server", "timeouts", "storage", "prices", "ledger", "keys"])
 def test_documented_defaults_are_the_defaults(block: str) -> None:
     rows = headings_with_tables(CONFIGURATION)[block]
     defaults = {row[0].strip("`"): row[2].strip("`") for row in rows if row[2].startswith("`")}

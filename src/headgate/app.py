@@ -28,12 +28,14 @@ from headgate.catalog.book import load_price_book
 from headgate.control.first_run import FirstKey, make_first_key
 from headgate.control.plane import Plane
 from headgate.control.provision import provision
-from headgate.control.publish import Publisher, load_directory
+from headgate.control.publish import Publisher, load_directory, load_limits
 from headgate.control.refused_keys import RefusedKeys
 from headgate.identity.secrets import ADMIN_TOKEN_PREFIX, SECRET_BYTES, hash_secret, mint_secret
-from headgate.ledger.embedded import open_ledger
+from headgate.ledger.desk import LedgerDesk
+from headgate.ledger.embedded import EmbeddedLedger, open_ledger
 from headgate.pipeline.allowance import AdmissionControl
 from headgate.pipeline.call import Gateway
+from headgate.pipeline.recovery import recover_records
 from headgate.providers.build import build_provider, is_switched_off
 from headgate.providers.provider import Provider
 from headgate.providers.sandbox import Meter
@@ -116,28 +118,25 @@ async def open_gateway(
         providers, off = _open_providers(settings, environ, meter, stack)
         prices = load_price_book(Path(settings.data_dir), settings.prices.multiplier)
         snapshots = SnapshotSource(
-            Snapshot(revision=1, keys=load_directory(database), routes=build_routes(settings, providers, off, prices))
+            Snapshot(
+                revision=1,
+                keys=load_directory(database),
+                routes=build_routes(settings, providers, off, prices),
+                limits=load_limits(database),
+            )
         )
         # Before anything is made that is shown only once: a start that cannot listen must leave nothing behind.
         tls = _server_tls(settings.server)
         sockets = [stack.enter_context(bind(address)) for address in _addresses(settings.server)]
-        plane = _plane(settings, database, snapshots)
+        ledger, records = _open_ledger(settings, database, stack)
+        desk = LedgerDesk(ledger, _ledger_file(settings), asyncio.get_running_loop())
+        plane = _plane(settings, database, snapshots, desk)
         provision(plane, settings.organizations)
         first_key = None if settings.organizations else make_first_key(plane)
         token, token_source = _admin_token(settings)
-        records = RecordWriter(database)
-        records.start()
-        stack.callback(records.close)
         refused_keys = RefusedKeys(plane)
         refused_keys.start()
         stack.callback(refused_keys.close)
-        ledger = open_ledger(
-            Path(settings.data_dir) / LEDGER_FILE,
-            durability=settings.ledger.durability,
-            commit_timeout_s=settings.ledger.commit_timeout,
-        )
-        stack.push_async_callback(ledger.aclose)
-        ledger.start()
         gateway = Gateway(
             snapshots=snapshots,
             providers=providers,
@@ -147,7 +146,8 @@ async def open_gateway(
                 ledger,
                 budget_wait_s=settings.ledger.budget_wait,
                 secret=os.urandom(32),
-                tell=lambda event: None,
+                keep=records.append,
+                tell=records.append_event,
                 clock_ms=plane.clock_ms,
             ),
             refuse_unpriced=settings.prices.unpriced == "refuse",
@@ -185,9 +185,34 @@ def _open_or_migrate(url: str) -> Database:
         return open_database(url)
 
 
-def _plane(settings: Settings, database: Database, snapshots: SnapshotSource) -> Plane:
+def _ledger_file(settings: Settings) -> Path:
+    return Path(settings.data_dir) / LEDGER_FILE
+
+
+def _open_ledger(settings: Settings, database: Database, stack: AsyncExitStack) -> tuple[EmbeddedLedger, RecordWriter]:
+    """Open the ledger and what writes the records, make both equal, and start them.
+
+    The ledger is closed first, so that the last thing that is written says that its every record is in the table.
+    """
+    records = RecordWriter(database, committed_seq=lambda: ledger.committed_seq)
+    stack.callback(records.close)
+    ledger = open_ledger(
+        _ledger_file(settings),
+        durability=settings.ledger.durability,
+        commit_timeout_s=settings.ledger.commit_timeout,
+        retain_after=lambda: records.progress,
+    )
+    stack.push_async_callback(ledger.aclose)
+    recover_records(ledger, database)
+    ledger.start()
+    records.start()
+    return ledger, records
+
+
+def _plane(settings: Settings, database: Database, snapshots: SnapshotSource, desk: LedgerDesk) -> Plane:
     return Plane(
         database=database,
+        ledger=desk,
         clock_ms=_clock_ms,
         entropy=os.urandom,
         publisher=Publisher(snapshots.current.keys, snapshots.current.limits, snapshots.publish),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.cli.gateway import headgate, running
+from tests.cli.limits_api import LimitsApi, limits_api
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +30,10 @@ def cli(gateway: tuple[str, Path]) -> Callable[..., Any]:
         return json.loads(done.stdout) if code == 0 else done.stderr
 
     return run
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[LimitsApi]:
+    """The admin API of limits, as a server that keeps what it is sent."""
+    with limits_api(tmp_path) as served:
+        yield served

@@ -1,51 +1,14 @@
 """The CLI's client against real sockets: what it sends, and what it says when things go wrong."""
 
-import http.server
 import json
 import socket
-import threading
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from headgate.cli.client import GatewayClient, connect
 from headgate.cli.failure import CommandError
-
-Answer = Callable[[str, str, bytes], tuple[int, bytes]]
-
-
-@contextmanager
-def serving(answer: Answer) -> Generator[tuple[str, list[dict[str, str]]]]:
-    """An HTTP server on loopback that answers with what ``answer(method, path, body)`` returns."""
-    seen: list[dict[str, str]] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def _reply(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            seen.append({"method": self.command, "path": self.path, **{k.lower(): v for k, v in self.headers.items()}})
-            status, content = answer(self.command, self.path, body)
-            self.send_response(status)
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_POST = do_DELETE = _reply
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", seen
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+from tests.cli.answering import serving
 
 
 def test_a_request_carries_the_token_and_json():
@@ -54,6 +17,13 @@ def test_a_request_carries_the_token_and_json():
     assert seen[0]["path"] == "/admin/v1/keys"
     assert seen[0]["authorization"] == "Bearer hga_x"
     assert seen[0]["content-type"] == "application/json"
+
+
+def test_the_version_that_may_be_changed_is_sent_only_where_one_is_named():
+    with serving(lambda method, path, body: (204, b"")) as (url, seen):
+        assert GatewayClient(url, "t").send("PATCH", "/budgets/bud_1", {}, if_match="*") is None
+        assert GatewayClient(url, "t").send("DELETE", "/budgets/bud_1") is None
+    assert [request.get("if-match") for request in seen] == ["*", None]
 
 
 def test_query_values_are_escaped_and_missing_ones_left_out():

@@ -79,6 +79,11 @@ def test_listen_and_port_together_are_wrong_usage(tmp_path: Path):
         ("requests", "--limit", "3", "--json"),
         ("requests", "show", "req_1"),
         ("keys", "revoke", "key_1"),
+        ("keys", "status", "key_1"),
+        ("budgets", "list"),
+        ("limits", "set", "--scope", "key_1", "--rpm", "1"),
+        ("ledger", "verify", "--live"),
+        ("ledger", "adjust", "key_1", "-1", "--reason", "a bill"),
     ],
 )
 def test_a_client_command_says_how_to_start_a_gateway(tmp_path: Path, arguments: tuple[str, ...]):

@@ -4,6 +4,8 @@ import json
 import os
 import resource
 import sqlite3
+from collections.abc import Iterator
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,11 @@ from msgspec.structs import replace
 
 from headgate.cli import doctoring
 from headgate.cli.doctoring import Verdict
-from headgate.settings.model import Settings, StorageSettings
+from headgate.settings.model import LedgerSettings, Settings, StorageSettings
 from headgate.storage.engine import open_database
 from headgate.storage.migrate import migrate
+
+_FSYNC = LedgerSettings()
 
 
 @pytest.mark.parametrize(
@@ -56,12 +60,64 @@ def test_few_open_files_are_a_warning(limit: int, verdict: Verdict):
     assert doctoring.check_open_files(limit).verdict is verdict
 
 
-def test_a_slow_disk_is_a_warning_and_nothing_is_left_behind(tmp_path: Path):
-    slow = iter(range(1000))
-    assert doctoring.check_fsync(tmp_path / "not-yet", lambda: float(next(slow))).verdict is Verdict.WARNING
-    instant = iter([0.0] * 1000)
-    assert doctoring.check_fsync(tmp_path, lambda: next(instant)).verdict is Verdict.OK
+def ticking(*steps_s: float) -> Iterator[float]:
+    """The readings of a clock: of each pair the second is a step later, the last step for ever."""
+    for step in chain(steps_s[:-1], repeat(steps_s[-1])):
+        yield 0.0
+        yield step
+
+
+def fsync(directory: Path, *steps_s: float, ledger: LedgerSettings = _FSYNC) -> doctoring.Finding:
+    readings = ticking(*steps_s)
+    return doctoring.check_fsync(directory, lambda: next(readings), ledger)
+
+
+def test_a_disk_is_measured_and_nothing_is_left_behind(tmp_path: Path):
+    finding = fsync(tmp_path / "not-yet", 0.004, 0.002)
+    assert finding.verdict is Verdict.OK
+    assert "takes 2.00 ms (p50), 4.00 ms (p99) of 50" in finding.detail
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_slow_disk_is_a_warning_that_says_who_waits(tmp_path: Path):
+    assert fsync(tmp_path, 0.010).verdict is Verdict.OK
+    finding = fsync(tmp_path, 0.011)
+    assert finding.verdict is Verdict.WARNING
+    assert "requests under a budget wait for it" in finding.detail
+    relaxed = fsync(tmp_path, 0.011, ledger=LedgerSettings(durability="os"))
+    assert relaxed.verdict is Verdict.WARNING
+    assert "under a budget" not in relaxed.detail
+
+
+def test_a_disk_slower_than_the_commit_timeout_is_a_warning_even_where_that_is_rare(tmp_path: Path):
+    finding = fsync(tmp_path, 0.6, 0.001)
+    assert finding.verdict is Verdict.WARNING
+    assert "ledger.commit_timeout" in finding.detail
+    assert fsync(tmp_path, 0.6, 0.001, ledger=LedgerSettings(commit_timeout=1)).verdict is Verdict.OK
+    assert fsync(tmp_path, 0.6, 0.001, ledger=LedgerSettings(durability="os")).verdict is Verdict.OK
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("tmpfs", "restart of the machine"), ("overlay", "restart of the container"), ("ext4", "")]
+)
+def test_a_data_directory_on_an_ephemeral_volume_is_a_warning(tmp_path: Path, kind: str, words: str):
+    place = tmp_path / "a volume"
+    place.mkdir()
+    shown = str(place.resolve()).replace(" ", "\\040")
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"overlay / overlay rw 0 0\nbroken\next3 {shown} ext3 rw 0 0\ndev {shown} {kind} rw 0 0\n")
+    finding = doctoring.check_volume(place / "data" / "not-yet", mounts)
+    assert finding.verdict is (Verdict.WARNING if words else Verdict.OK)
+    assert f"lies on {kind}" in finding.detail
+    assert words in finding.detail
+    beside = doctoring.check_volume(tmp_path, mounts)
+    assert (beside.verdict, "lies on overlay" in beside.detail) == (Verdict.WARNING, True)
+
+
+def test_a_system_without_a_table_of_mounts_says_so(tmp_path: Path):
+    finding = doctoring.check_volume(tmp_path, tmp_path / "none")
+    assert finding.verdict is Verdict.OK
+    assert "does not say" in finding.detail
 
 
 def test_a_configuration_that_cannot_be_read_fails_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

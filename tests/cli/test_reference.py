@@ -16,5 +16,7 @@ def test_every_command_of_the_contract_is_there():
     for command in (
         *("serve", "demo", "check-config", "migrate", "apply", "usage", "requests list", "requests show"),
         *("keys create", "keys rotate", "keys revoke", "keys list", "prices update", "doctor", "import litellm"),
+        *("keys status", "budgets list", "budgets create", "budgets update", "budgets delete"),
+        *("limits list", "limits set", "limits clear", "ledger verify", "ledger adjust"),
     ):
         assert f"## `headgate {command}`" in page

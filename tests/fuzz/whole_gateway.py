@@ -154,6 +154,7 @@ def _converse(data: bytes, upstream: _Upstream) -> tuple[bytes, list[RequestReco
             cast("Any", None),  # No limit is set, so no ledger is asked.
             budget_wait_s=0.0,
             secret=b"fuzz",
+            keep=records.append,
             tell=lambda _event: None,
             clock_ms=lambda: 1_800_000_000_000,
         ),

@@ -1,5 +1,8 @@
 """Records of every shape that a request can leave, for hypothesis."""
 
+from typing import Any
+
+import msgspec
 from hypothesis import strategies as st
 
 from headgate.domain.record import Attempt, Outcome, RequestRecord, Spending
@@ -66,3 +69,8 @@ RECORDS = st.builds(
     is_sandbox=st.booleans(),
     spending=st.none() | SPENDINGS,
 )
+
+
+def payload_of(value: object) -> Any:
+    """What the journal gives back of a record or memo that it was given."""
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(value))

@@ -2,18 +2,20 @@
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from headgate.domain.record import Outcome, RequestRecord
-from headgate.domain.usage import TokenUsage, UsageQuality
-from headgate.records.catch_up import CaughtUp, Recovered, catch_up, recovered_record, store_recovered
-from headgate.records.codec import RecordDecodeError, encode_record
+from headgate.domain.record import Outcome, RequestMemo, RequestRecord
+from headgate.domain.usage import UsageQuality
+from headgate.records.catch_up import CaughtUp, Recovered, catch_up, store_recovered
+from headgate.records.codec import RecordDecodeError, recovered_record
 from headgate.records.progress import read_progress
 from headgate.records.queries import Interval, RequestFilters, UsageQuery, get, search, usage
 from headgate.records.writer import RecordWriter
 from headgate.storage.engine import Database
+from tests.records.arbitrary import payload_of
 from tests.records.conftest import NOON_MS, MakeRecord
 
 
@@ -22,10 +24,10 @@ def count(database: Database) -> int:
         return connection.exec_driver_sql("SELECT count(*) FROM requests").scalar_one()
 
 
-def batches_of(records: list[RequestRecord], first: int = 1, size: int = 3) -> list[tuple[int, list[bytes]]]:
+def batches_of(records: list[RequestRecord], first: int = 1, size: int = 3) -> list[tuple[int, list[Any]]]:
     """The journal's batches that carry these records, ``size`` in each."""
     return [
-        (first + index, [encode_record(record) for record in records[start : start + size]])
+        (first + index, [payload_of(record) for record in records[start : start + size]])
         for index, start in enumerate(range(0, len(records), size))
     ]
 
@@ -72,7 +74,7 @@ def test_a_payload_that_was_cut_is_said_and_keeps_nothing_else_back(
     database: Database, make_record: MakeRecord, caplog: pytest.LogCaptureFixture
 ) -> None:
     before, cut, after = make_record(), make_record(), make_record()
-    payloads = [encode_record(before), encode_record(cut)[:-9], b"", encode_record(after)]
+    payloads = [payload_of(before), payload_of(cut)[:5], b"", payload_of(after)]
     with caplog.at_level(logging.ERROR):
         assert catch_up(database, [(1, payloads)]) == CaughtUp(1, 2, 2, 2, 0)
     assert [get(database, record.id) for record in (before, cut, after)] == [before, None, after]
@@ -84,7 +86,7 @@ def test_batches_that_are_missing_are_said_and_what_is_there_is_written(
 ) -> None:
     first, second = make_record(), make_record()
     with caplog.at_level(logging.ERROR):
-        caught = catch_up(database, [(1, [encode_record(first)]), (5, [encode_record(second)])])
+        caught = catch_up(database, [(1, [payload_of(first)]), (5, [payload_of(second)])])
     assert caught == CaughtUp(5, 2, 2, 0, 3)
     (entry,) = caplog.records
     assert (entry.__dict__["after"], entry.__dict__["before"]) == (1, 5)
@@ -93,15 +95,15 @@ def test_batches_that_are_missing_are_said_and_what_is_there_is_written(
 
 def test_a_journal_that_began_anew_lacks_nothing(database: Database, make_record: MakeRecord) -> None:
     catch_up(database, batches_of([make_record() for _ in range(9)]))
-    assert catch_up(database, [(1, [encode_record(make_record())])]) == CaughtUp(1, 1, 1, 0, 0)
+    assert catch_up(database, [(1, [payload_of(make_record())])]) == CaughtUp(1, 1, 1, 0, 0)
     assert read_progress(database) == 1
 
 
 def test_a_journal_that_breaks_off_leaves_what_was_read_before(database: Database, make_record: MakeRecord) -> None:
     record = make_record()
 
-    def broken() -> Iterator[tuple[int, list[bytes]]]:
-        yield 1, [encode_record(record)]
+    def broken() -> Iterator[tuple[int, list[Any]]]:
+        yield 1, [payload_of(record)]
         raise RuntimeError("batch 2 is not what was written")
 
     with pytest.raises(RuntimeError, match="batch 2"):
@@ -109,19 +111,17 @@ def test_a_journal_that_breaks_off_leaves_what_was_read_before(database: Databas
     assert (get(database, record.id), read_progress(database)) == (record, 1)
 
 
-def memo_of(record: RequestRecord) -> bytes:
-    """What the pipeline leaves with a hold."""
-    bound = TokenUsage(input_tokens=1_000, output_tokens=4_096)
-    return encode_record(
-        replace(record, outcome=Outcome.RECOVERED, usage=bound, usage_quality=UsageQuality.BOUND, cost_nano_usd=0)
-    )
+def memo_of(record: RequestRecord) -> Any:
+    """What the pipeline leaves with a hold, as the journal gives it back."""
+    names = RequestMemo.__struct_fields__
+    return payload_of(RequestMemo(**{name: getattr(record, name) for name in names}))
 
 
 def test_a_request_that_was_running_cost_what_was_posted(make_record: MakeRecord) -> None:
     record = make_record()
     found = recovered_record(memo_of(record), 77)
     assert (found.id, found.outcome, found.usage_quality) == (record.id, Outcome.RECOVERED, UsageQuality.BOUND)
-    assert (found.cost_nano_usd, found.usage.output_tokens) == (77, 4_096)
+    assert (found.cost_nano_usd, found.priced, found.path, found.tags) == (77, True, record.path, record.tags)
     with pytest.raises(RecordDecodeError):
         recovered_record(b"", 77)
 

@@ -10,6 +10,7 @@ from headgate.domain.catalog import Price, PriceTier, Rates
 from headgate.settings.model import (
     DeploymentSettings,
     KeySettings,
+    LedgerSettings,
     ModelSettings,
     PriceSettings,
     ProviderSettings,
@@ -78,7 +79,7 @@ def test_the_server_block_is_read(read: Read, tmp_path: Path) -> None:
         ("prices: {multiplier: 0}", "1: prices.multiplier: must be above 0 and at most 100"),
         ("keys: {prefix: hga_}", "1: keys.prefix: is what other tokens of Headgate start with"),
         ("cache: {exact: {ttl: 1h}}", "1: cache: unknown key"),
-        ("ledger: {durability: fsync}", "1: ledger: unknown key"),
+        ("alerts: {to: ops}", "1: alerts: unknown key"),
     ],
 )
 def test_a_block_fails_at_its_line(fail: Fail, text: str, words: str) -> None:
@@ -277,3 +278,24 @@ def test_an_alias_is_given_once(fail: Fail) -> None:
     assert fail(f"{SANDBOX}models:\n- {model}\n- {model}") == (
         '4: models[1]: the alias "a" is given twice; it first stands on line 3'
     )
+
+
+def test_the_ledger_block_is_read(read: Read) -> None:
+    settings = read("ledger: {durability: os, commit_timeout: 250ms, budget_wait: 0s}")
+
+    assert settings.ledger == LedgerSettings(durability="os", commit_timeout=0.25, budget_wait=0)
+    assert read("ledger: {budget_wait: 30s}").ledger == LedgerSettings(budget_wait=30)
+
+
+@pytest.mark.parametrize(
+    ("inside", "words"),
+    [
+        ("durability: fast", '1: ledger.durability: expected "fsync" or "os", got "fast"'),
+        ("durabilty: os", '1: ledger.durabilty: unknown key; did you mean "durability"?'),
+        ("commit_timeout: 0s", "1: ledger.commit_timeout: must be longer than zero"),
+        ("budget_wait: 31s", "1: ledger.budget_wait: must lie between 0s and 30s"),
+        ("budget_wait: 2", '1: ledger.budget_wait: expected a duration such as "30s"'),
+    ],
+)
+def test_the_ledger_block_fails_at_its_line(fail: Fail, inside: str, words: str) -> None:
+    assert fail(f"ledger: {{{inside}}}").startswith(words)

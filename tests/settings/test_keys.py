@@ -21,20 +21,30 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "models[].deployments[].price": Rates,
     "models[].deployments[].price.tiers[]": Rates,
     "prices": model.PriceSettings,
+    "ledger": model.LedgerSettings,
     "keys": model.KeySettings,
     "organizations[]": model.ProvisionedOrganization,
+    "organizations[].budgets[]": model.ProvisionedBudget,
+    "organizations[].rate_limits": model.ProvisionedRateLimits,
+    "organizations[].end_users[]": model.ProvisionedNamedLimits,
     "organizations[].keys[]": model.ProvisionedKey,
     "organizations[].teams[]": model.ProvisionedTeam,
     "organizations[].teams[].projects[]": model.ProvisionedProject,
     "organizations[].users[]": model.ProvisionedUser,
 }
 # Fields that no key of the same name sets: the name of a provider is its key, ``price: free`` sets price_free.
-DERIVED = {"": {"data_dir"}, "providers.*": {"name", "price_free"}, "models[].deployments[]": {"price_free"}}
+DERIVED = {
+    "": {"data_dir"},
+    "providers.*": {"name", "price_free"},
+    "models[].deployments[]": {"price_free"},
+    "organizations[].budgets[]": {"amount_nano_usd"},
+}
 # Keys without a field of the same name.
 WRITTEN = {
     "providers.*": {"price"},
     "models[].deployments[].price": {"tiers"},
     "models[].deployments[].price.tiers[]": {"above_input_tokens"},
+    "organizations[].budgets[]": {"amount_usd"},
 }
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headgate.domain.money import format_usd
 from headgate.settings import values
 from headgate.settings.values import Address
 
@@ -203,6 +204,8 @@ _REFUSED: list[tuple[Callable[[str], object], list[str]]] = [
     (values.parse_email, ["", "a", "@b", "a@", "a@b@c", "a b@c", "a@b c"]),
     (values.parse_alias, ["", "a b", "*/a", "a**", "a\n", "a" * 201, "a[0]*", "a?*"]),
     (values.parse_rate, ["", "-1", "1e3", "nan", "inf", ".5", "5.", "1,5", "1" * 10]),
+    (values.parse_amount, ["", "-1", "+-1", "1e3", "nan", "inf", ".5", "5.", "1,5", "1 ", "1\n", "0.0000000001",
+                           "9000001", "9000000.000000001", "1" * 41, "٣", "1_0", "0x1"]),
     (values.parse_multiplier, ["", "0", "-1", "nan", "inf", "101", "x"]),
     (values.parse_moment, ["", "2027-01-31", "2027-01-31T00:00:00", "2027-13-01T00:00:00Z", "tomorrow",
                            "2027-W01-1T00:00:00Z"]),
@@ -235,6 +238,9 @@ _TAKEN: list[tuple[Callable[[str], object], str, object]] = [
     (values.parse_alias, "sandbox/*", "sandbox/*"),
     (values.parse_rate, "2.50", 2_500_000_000),
     (values.parse_rate, "0.0075", 7_500_000),
+    (values.parse_amount, "5000", 5_000 * 10**9),
+    (values.parse_amount, "0.000000001", 1),
+    (values.parse_amount, "+9000000.000000000", 9_000_000 * 10**9),
     (values.parse_moment, "2027-01-31T00:00:00Z", "2027-01-31T00:00:00Z"),
 ]
 
@@ -261,3 +267,8 @@ def test_a_digest_is_read_in_either_case() -> None:
     assert values.parse_secret_sha256("0aF1" * 16) == "0af1" * 16
     with pytest.raises(ValueError):
         values.parse_secret_sha256("0af1" * 15)
+
+
+@given(st.integers(0, 9_000_000 * 10**9))
+def test_an_amount_is_read_exactly(nano_usd: int) -> None:
+    assert values.parse_amount(format_usd(nano_usd)) == nano_usd

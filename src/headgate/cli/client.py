@@ -75,14 +75,18 @@ class GatewayClient:
             raise CommandError(f"{given} is {'none' if not found else 'several'} of the newest; give the whole id")
         return found[0]
 
-    def send(self, method: str, path: str, body: object = None) -> Any:
+    def send(self, method: str, path: str, body: object = None, *, if_match: str | None = None) -> Any:
         """Send a request and return the decoded answer, ``None`` where it has no content.
+
+        ``if_match`` is the version that may be changed, ``*`` any.
 
         Raises:
             CommandError: nothing answers, or the answer is an error.
         """
         headers = {"authorization": f"Bearer {self._token}", "accept": "application/json"}
         content = None
+        if if_match is not None:
+            headers["if-match"] = if_match
         if body is not None:
             content = msgspec.json.encode(body)
             headers["content-type"] = "application/json"

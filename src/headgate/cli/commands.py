@@ -1,10 +1,16 @@
-"""Every command and option on one screen; the work is done in the files beside, imported when the command runs."""
+"""Every command and option on one screen; the work is done in the files beside, imported when the command runs.
+
+The commands of budgets, rate limits and the ledger are in `limit_commands`.
+"""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+from headgate.cli import limit_commands
+from headgate.cli.options import DEFAULT_URL, AsJson, Config, DataDir, LogLevel, Token, Url, taken
 
 
 class _ListByDefault(TyperGroup):
@@ -34,32 +40,11 @@ prices = typer.Typer(help="The price catalogue.", no_args_is_help=True, rich_mar
 imports = typer.Typer(help="Come from another gateway.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(imports, name="import")
 app.add_typer(keys, name="keys")
+app.add_typer(limit_commands.budgets, name="budgets")
+app.add_typer(limit_commands.limits, name="limits")
+app.add_typer(limit_commands.ledger, name="ledger")
 app.add_typer(requests, name="requests")
 app.add_typer(prices, name="prices")
-
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="Configuration file; without one, the built-in defaults."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Url = Annotated[str, typer.Option("--url", envvar="HEADGATE_URL", help="The gateway's URL.")]
-Token = Annotated[
-    str | None,
-    typer.Option(
-        "--token",
-        envvar="HEADGATE_ADMIN_TOKEN",
-        show_envvar=True,
-        help="Admin or personal access token; without one, DATA/admin-token is read.",
-    ),
-]
-DataDir = Annotated[
-    str, typer.Option("--data", metavar="DATA", envvar="HEADGATE_DATA_DIR", help="The gateway's data directory.")
-]
-LogLevel = Annotated[
-    str, typer.Option("--log-level", envvar="HEADGATE_LOG_LEVEL", help="debug, info, warning or error.")
-]
-
-DEFAULT_URL = "http://127.0.0.1:4100"
 
 
 def _version(wanted: bool) -> None:
@@ -187,16 +172,32 @@ def keys_create(
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A tag; may be given several times.")
     ] = None,
     expires: Annotated[str | None, typer.Option(metavar="TIME", help="When it ends, RFC 3339.")] = None,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(metavar="AMOUNT/PERIOD", help="USD it may spend, such as 20/day; may be given several times."),
+    ] = None,
+    rpm: Annotated[int | None, typer.Option(min=0, help="Requests a minute.")] = None,
+    tpm: Annotated[int | None, typer.Option(min=0, help="Tokens a minute.")] = None,
+    tph: Annotated[int | None, typer.Option(min=0, help="Tokens an hour.")] = None,
+    tpd: Annotated[int | None, typer.Option(min=0, help="Tokens a day.")] = None,
+    concurrency: Annotated[int | None, typer.Option(min=0, help="Requests at once.")] = None,
     url: Url = DEFAULT_URL,
     token: Token = None,
     data_dir: DataDir = "data",
     as_json: AsJson = False,
 ) -> None:
-    """Make a virtual key; its secret is shown once."""
+    """Make a virtual key, then its limits; its secret is shown once."""
     from headgate.cli import keyring
     from headgate.cli.client import connect
+    from headgate.cli.limiting import parse_budget
 
-    wanted = keyring.WantedKey(name, scope, models, tuple(tag or ()), expires, sandbox)
+    amounts = [taken("--budget", parse_budget, text) for text in budget or ()]
+    rates = {"rpm": rpm, "tpm": tpm, "tph": tph, "tpd": tpd, "concurrency": concurrency}
+    wanted = keyring.WantedKey(
+        *(name, scope, models, tuple(tag or ()), expires, sandbox),
+        budgets=tuple((each.amount_usd, each.period) for each in amounts),
+        rate_limits=tuple((limit, count) for limit, count in rates.items() if count is not None),
+    )
     keyring.create(connect(url, token, data_dir), wanted, as_json=as_json)
 
 
@@ -233,6 +234,22 @@ def keys_revoke(
     from headgate.cli.client import connect
 
     keyring.revoke(connect(url, token, data_dir), key, as_json=as_json)
+
+
+@keys.command("status")
+def keys_status(
+    key: Annotated[str, typer.Argument(metavar="ID", help="The key's id.")],
+    *,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    data_dir: DataDir = "data",
+    as_json: AsJson = False,
+) -> None:
+    """Show every budget and rate limit on a key's path: what is spent, held by requests that run, and free."""
+    from headgate.cli import keyring
+    from headgate.cli.client import connect
+
+    keyring.status(connect(url, token, data_dir), key, as_json=as_json)
 
 
 @keys.command("list")

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import resource
 import sqlite3
 import statistics
@@ -20,13 +21,19 @@ from headgate.cli.configuration import load
 from headgate.cli.failure import CommandError
 from headgate.cli.output import print_json, print_table
 from headgate.settings.load import Loaded
-from headgate.settings.model import Settings
+from headgate.settings.model import LedgerSettings, Settings
 
 SQLITE_FIXED: Final = (3, 51, 3)
 """The first version without the WAL-reset race (sqlite.org/wal.html#walresetbug)."""
 SQLITE_BACKPORTS: Final = ((3, 44, 6), (3, 50, 7))
 """Earlier lines that got the mend."""
-SLOW_FSYNC_MS: Final = 20.0
+SLOW_FSYNC_MS: Final = 10.0
+"""A request under a budget waits for one such sync before it is sent."""
+FSYNCS: Final = 50
+EPHEMERAL: Final = ("tmpfs", "ramfs", "overlay", "aufs")
+"""File systems that end with the machine or the container (mount(8); the storage drivers of containers)."""
+_MOUNTS: Final = Path("/proc/mounts")
+_OCTAL: Final = re.compile(r"\\([0-7]{3})")
 MIN_OPEN_FILES: Final = 4096
 _BUILT: Final = 1_790_000_000.0
 """A moment (2026-09) before this version was made: a clock that shows an earlier one is wrong."""
@@ -73,7 +80,9 @@ def examine(config: Path | None) -> Iterator[Finding]:
     yield Finding("configuration", Verdict.OK, f"{loaded.source} can be used")
     yield from check_providers(loaded)
     yield check_database(loaded.settings)
-    yield check_fsync(Path(loaded.settings.data_dir), time.perf_counter)
+    directory = _existing(Path(loaded.settings.data_dir))
+    yield check_volume(directory, _MOUNTS)
+    yield check_fsync(directory, time.perf_counter, loaded.settings.ledger)
 
 
 def check_python(version: tuple[int, ...]) -> Finding:
@@ -153,14 +162,32 @@ def check_database(settings: Settings) -> Finding:
     return Finding("database", Verdict.OK, f"{path} is sound")
 
 
-def check_fsync(directory: Path, clock: Callable[[], float]) -> Finding:
-    """How long the disk of the data directory takes to make a write durable (median of 20)."""
-    existing = next(place for place in (directory.absolute(), *directory.absolute().parents) if place.is_dir())
+def check_volume(directory: Path, mounts: Path) -> Finding:
+    """Whether what is written to the data directory outlives this machine's or container's next start."""
+    directory = _existing(directory).resolve()
+    try:
+        lines = mounts.read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return Finding("volume", Verdict.OK, f"this system does not say on what {directory} lies")
+    kind = _file_system(directory, lines)
+    if kind in EPHEMERAL:
+        words = (
+            f"{directory} lies on {kind}, which does not outlive a restart of "
+            f"{'the container' if kind in ('overlay', 'aufs') else 'the machine'}: keys, records and what budgets have "
+            "spent would be lost; mount a volume there"
+        )
+        return Finding("volume", Verdict.WARNING, words)
+    return Finding("volume", Verdict.OK, f"{directory} lies on {kind}")
+
+
+def check_fsync(directory: Path, clock: Callable[[], float], ledger: LedgerSettings) -> Finding:
+    """How long the disk of the data directory takes to make a small write durable: the p50 and p99 of `FSYNCS`."""
+    existing = _existing(directory)
     times: list[float] = []
     try:
         handle, name = tempfile.mkstemp(dir=existing, prefix=".headgate-doctor-")
         try:
-            for _ in range(20):
+            for _ in range(FSYNCS):
                 os.write(handle, b"x" * 4096)
                 started = clock()
                 os.fsync(handle)
@@ -171,8 +198,33 @@ def check_fsync(directory: Path, clock: Callable[[], float]) -> Finding:
                 os.unlink(name)
     except OSError as error:
         return Finding("disk", Verdict.FAILED, f"{existing} cannot be written: {error.strerror}")
-    median = statistics.median(times)
-    words = f"an fsync in {existing} takes {median:.2f} ms"
+    times.sort()
+    median, p99 = statistics.median(times), times[-(-len(times) * 99 // 100) - 1]
+    words = f"an fsync in {existing} takes {median:.2f} ms (p50), {p99:.2f} ms (p99) of {FSYNCS}"
+    slow: list[str] = []
+    if ledger.durability == "fsync" and p99 > ledger.commit_timeout * 1000:
+        slow.append("the slowest take longer than ledger.commit_timeout, so requests under a budget would get 503")
     if median > SLOW_FSYNC_MS:
-        return Finding("disk", Verdict.WARNING, f"{words}; management changes and records will be slow")
-    return Finding("disk", Verdict.OK, words)
+        waiting = "requests under a budget wait for it (ledger.durability: os does not), and "
+        slow.append(f"{waiting if ledger.durability == 'fsync' else ''}management changes and records are slow")
+    return Finding("disk", Verdict.WARNING if slow else Verdict.OK, "; ".join((words, *slow)))
+
+
+def _existing(directory: Path) -> Path:
+    """Return ``directory``, or where it is not there yet the nearest above it that is."""
+    directory = directory.absolute()
+    return next(place for place in (directory, *directory.parents) if place.is_dir())
+
+
+def _file_system(directory: Path, mounts: list[str]) -> str:
+    """Return the type of the file system that ``directory`` lies on: the last mount of the longest path wins."""
+    found, kind = Path(), "an unknown file system"
+    for line in mounts:
+        fields = line.split(" ")
+        if len(fields) < 3:
+            continue
+        # Blanks and backslashes stand as octal numbers (fstab(5)).
+        place = Path(_OCTAL.sub(lambda match: chr(int(match[1], 8)), fields[1]))
+        if directory.is_relative_to(place) and len(place.parts) >= len(found.parts):
+            found, kind = place, fields[2]
+    return kind

@@ -1,4 +1,4 @@
-"""``headgate keys``: create, rotate, revoke and list virtual keys."""
+"""``headgate keys``: create, rotate, revoke and list virtual keys, and what is left of their limits."""
 
 from typing import Any, Final
 from urllib.parse import quote
@@ -21,6 +21,25 @@ _COLUMNS: Final = {
     "created_at": "created",
 }
 _OPTIONAL: Final = ("created_at", "scope_id")
+_BUDGETS: Final = {
+    "kind": "of",
+    "scope_id": "on",
+    "period": "period",
+    "mode": "mode",
+    "limit_usd": "limit USD",
+    "posted_usd": "posted",
+    "held_usd": "held",
+    "free_usd": "free",
+    "resets_at": "begins anew",
+}
+_WINDOWS: Final = {
+    "kind": "of",
+    "scope_id": "on",
+    "limit_name": "limit",
+    "limit": "at most",
+    "remaining": "left",
+    "resets_at": "free again",
+}
 
 # Each level's collection, and the query parameter that names the level above.
 _LEVELS: Final = (("/organizations", ""), ("/teams", "organization_id"), ("/projects", "team_id"))
@@ -36,13 +55,17 @@ class WantedKey(Struct, frozen=True):
     tags: tuple[str, ...]
     expires: str | None
     sandbox: bool
+    budgets: tuple[tuple[str, str], ...] = ()
+    """Amounts in USD, each with its period."""
+    rate_limits: tuple[tuple[str, int], ...] = ()
 
 
 def create(client: GatewayClient, wanted: WantedKey, *, as_json: bool) -> None:
-    """Make a key and print it with its secret.
+    """Make a key, then its limits, and print it with its secret.
 
     Raises:
-        CommandError: a tag is not ``name=value``, the scope does not exist, or the gateway refuses.
+        CommandError: a tag is not ``name=value``, the scope does not exist, or the gateway refuses. Where it refuses a
+            limit the key is there, and printed: its secret is shown only once.
     """
     body: dict[str, object] = {
         "name": wanted.name,
@@ -53,7 +76,37 @@ def create(client: GatewayClient, wanted: WantedKey, *, as_json: bool) -> None:
     }
     if wanted.expires is not None:
         body["expires_at"] = wanted.expires
-    _print_secret(client.send("POST", "/keys", body), as_json=as_json)
+    key = client.send("POST", "/keys", body)
+    try:
+        _limit(client, key, wanted)
+    except CommandError as error:
+        why = str(error).rstrip(".")
+        raise CommandError(
+            f"{key['id']} was made and WORKS WITHOUT a limit that was asked for: {why}. Give it one with `headgate "
+            f"budgets create` or `headgate limits set`, or end it with `headgate keys revoke {key['id']}`"
+        ) from error
+    finally:
+        _print_secret(key, as_json=as_json)
+
+
+def _limit(client: GatewayClient, key: dict[str, Any], wanted: WantedKey) -> None:
+    """Make the limits that the command line asks for, and note them in ``key``, which is printed."""
+    for amount_usd, period in wanted.budgets:
+        body = {"scope_id": key["id"], "amount_usd": amount_usd, "period": period}
+        key["budgets"] = [*key.get("budgets", ()), client.send("POST", "/budgets", body)]
+    if wanted.rate_limits:
+        key["rate_limits"] = client.send("POST", "/rate-limits", {"scope_id": key["id"], **dict(wanted.rate_limits)})
+
+
+def status(client: GatewayClient, key_id: str, *, as_json: bool) -> None:
+    """Print every budget and window of a key's path, with what is posted, held and free."""
+    found = client.get(f"/keys/{quote(client.whole_id('/keys', key_id), safe='')}/status")
+    if as_json:
+        print_json(found)
+        return
+    print_table(found["budgets"], _BUDGETS, empty="no budget is on its path", optional=("scope_id", "mode"))
+    print()
+    print_table(found["windows"], _WINDOWS, empty="no rate limit is on its path", optional=("scope_id",))
 
 
 def rotate(client: GatewayClient, key_id: str, grace: str, *, as_json: bool) -> None:

@@ -91,21 +91,6 @@ class RateLimits(Struct, frozen=True):
     """As a budget's."""
 
 
-class BudgetEvent(Struct, frozen=True, gc=False):
-    """A budget's account has passed a share of its limit: told once per account and share."""
-
-    at_ms: int
-    """Wall clock, ms since the epoch."""
-    organization_id: str
-    account: str
-    kind: LimitedKind
-    scope_id: str
-    budget_id: str
-    percent: int
-    posted_nano_usd: int
-    limit_nano_usd: int
-
-
 class AccountKey(Struct, frozen=True):
     """One account: a new period is a new account, and no job ever resets one."""
 

@@ -77,6 +77,7 @@ class AdmissionControl:
         *,
         budget_wait_s: float,
         secret: bytes,
+        keep: Callable[[RequestRecord], None],
         tell: Callable[[BudgetEvent], None],
         clock_ms: Callable[[], int],
     ) -> None:
@@ -86,6 +87,7 @@ class AdmissionControl:
             ledger: decides and keeps.
             budget_wait_s: how long a request stands in line for what others hold.
             secret: up to 64 random bytes of this process, for fingerprints of conversations.
+            keep: takes records.
             tell: takes the thresholds of budgets that are crossed.
             clock_ms: wall clock, ms since the epoch.
         """
@@ -93,6 +95,7 @@ class AdmissionControl:
         self.anchors: Final = Anchors()
         self.expectations: Final = Expectations()
         self.budget_wait_s: Final = budget_wait_s
+        self.keep: Final = keep
         self.tell: Final = tell
         self.clock_ms: Final = clock_ms
         self._secret: Final = secret
@@ -237,24 +240,28 @@ class Allowance:
         ask = Ask(self._held_nano_usd - cost, over, 0)
         self._held_nano_usd = self._control.ledger.release_part(self._trace.call.request_id, ask)
 
-    def end(self, settled: Settled, now: float) -> RequestRecord:
-        """Settle the hold, let the next one in, and return the request's record; ``now`` is monotonic seconds."""
-        ledger, trace = self._control.ledger, self._trace
+    def end(self, settled: Settled, now: float) -> None:
+        """Record the request, settle the hold and let the next one in; ``now`` is monotonic seconds."""
+        control, trace = self._control, self._trace
+        ledger = control.ledger
         if self._admitted is not None:
             ledger.leave(self._admitted)
         if self._held is None:
             trace.spending = self._spending(0)
-            return trace.record(settled, now)
+            control.keep(trace.record(settled, now))
+            return
         if settled.quality is not UsageQuality.PROVIDER or not settled.priced:
             settled = self._affirmed(settled)
         amount = settled.cost_nano_usd
         overrun = amount - self._held_nano_usd
         trace.spending = self._spending(overrun)
         record = trace.record(settled, now)
+        # Before the ledger has it: what the journal holds must be in the table, or wait for it.
+        control.keep(record)
         request_id = trace.call.request_id
         if settled.quality is UsageQuality.NONE:
             ledger.void(request_id, payload=record)
-            return record
+            return
         tokens = min(settled.usage.total_tokens, MAX_TOKENS)
         payee = self._asked.deployment.provider
         settlement = ledger.settle(request_id, amount, tokens, payee=payee, payload=record)
@@ -264,7 +271,6 @@ class Allowance:
             _log.error("a request cost more than was held for it", extra={"request_id": request_id})
         if settled.quality is UsageQuality.PROVIDER:
             self._learn(settled.usage)
-        return record
 
     def rate_headers(self) -> HeaderList:
         """What is left of the tightest windows, in the caller's own header fields."""

@@ -74,8 +74,10 @@ async def handle(gateway: Gateway, call: Call, reply: Reply) -> None:
             if settled is None:
                 settled = await _settle_surely(trace)
             now = gateway.clock()
-            record = trace.record(settled, now) if allowance is None else allowance.end(settled, now)
-            gateway.records.append(record)
+            if allowance is not None:
+                allowance.end(settled, now)
+            else:
+                gateway.records.append(trace.record(settled, now))
 
 
 async def _relay(

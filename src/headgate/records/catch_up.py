@@ -11,11 +11,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from headgate.domain.record import Outcome, RequestRecord
-from headgate.domain.usage import UsageQuality
-from headgate.records.codec import RecordDecodeError, decode_record
+from headgate.domain.record import RequestRecord
+from headgate.records.codec import RecordDecodeError, decode_record, recovered_record
 from headgate.records.inserts import insert_records
 from headgate.records.progress import read_progress, store_progress
 from headgate.storage.engine import Database
@@ -44,13 +42,13 @@ class Recovered(Struct, frozen=True):
     """A request that the process before left open, as the ledger ended it."""
 
     request_id: str
-    memo: bytes
-    """`headgate.records.codec.encode_record` of what was known when its money was held."""
+    memo: object
+    """The `headgate.domain.record.RequestMemo` of it, as the journal gives it back."""
     posted_nano_usd: int
     """All that was posted for it."""
 
 
-def catch_up(database: Database, batches: Iterable[tuple[int, Iterable[bytes]]]) -> CaughtUp:
+def catch_up(database: Database, batches: Iterable[tuple[int, Iterable[object]]]) -> CaughtUp:
     """Write the records of ``batches`` that the table lacks, and how far they reach.
 
     Args:
@@ -94,20 +92,6 @@ def catch_up(database: Database, batches: Iterable[tuple[int, Iterable[bytes]]])
     return CaughtUp(seq, found - unreadable, new, unreadable, missing)
 
 
-def recovered_record(memo: bytes, posted_nano_usd: int) -> RequestRecord:
-    """Return the record of a request that was running when the process died: it cost all that it held.
-
-    Raises:
-        RecordDecodeError: ``memo`` is no record.
-    """
-    return replace(
-        decode_record(memo),
-        outcome=Outcome.RECOVERED,
-        usage_quality=UsageQuality.BOUND,
-        cost_nano_usd=posted_nano_usd,
-    )
-
-
 def store_recovered(database: Database, recovered: Iterable[Recovered]) -> int:
     """Write the records of requests that a start ended; return how many. Call it before the ledger writes those ends.
 
@@ -130,7 +114,7 @@ def store_recovered(database: Database, recovered: Iterable[Recovered]) -> int:
     return len(records)
 
 
-def _read(payload: bytes, seq: int) -> RequestRecord | None:
+def _read(payload: object, seq: int) -> RequestRecord | None:
     try:
         return decode_record(payload)
     except RecordDecodeError as error:

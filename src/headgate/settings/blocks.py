@@ -12,6 +12,7 @@ from headgate.settings.keys import KEYS
 from headgate.settings.model import (
     DeploymentSettings,
     KeySettings,
+    LedgerSettings,
     ModelSettings,
     PriceSettings,
     ProviderSettings,
@@ -28,6 +29,8 @@ CONFIGURED: Final = "configuration"
 """The version of a price that the file gives."""
 SANDBOX: Final = "sandbox"
 """The kind of the built-in provider."""
+LONGEST_BUDGET_WAIT_S: Final = 30.0
+"""A request that stands in line for a budget any longer is one whose caller has given up."""
 
 _COUNT: Final = "a whole number such as 256, without quotes or units"
 _DURATION: Final = 'a duration such as "30s"'
@@ -309,6 +312,23 @@ def prices(place: Place) -> PriceSettings:
             "multiplier", lambda given: given.convert(values.parse_multiplier, 'a decimal such as "0.9"'), "1"
         ),
     )
+
+
+def ledger(place: Place) -> LedgerSettings:
+    """Read the ``ledger`` block."""
+    block, default = place.block(KEYS["ledger"]), LedgerSettings()
+    return LedgerSettings(
+        durability=block.read("durability", lambda given: given.choice("fsync", "os"), default.durability),
+        commit_timeout=block.read("commit_timeout", positive_duration, default.commit_timeout),
+        budget_wait=block.read("budget_wait", _budget_wait, default.budget_wait),
+    )
+
+
+def _budget_wait(place: Place) -> float:
+    seconds = duration(place)
+    if seconds > LONGEST_BUDGET_WAIT_S:
+        place.fail("must lie between 0s and 30s")
+    return seconds
 
 
 def keys(place: Place) -> KeySettings:

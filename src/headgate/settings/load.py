@@ -150,6 +150,7 @@ def _settings(root: Block) -> Settings:
         providers=providers,
         models=root.read("models", lambda place: blocks.models(place, providers), default.models),
         prices=root.read("prices", blocks.prices, default.prices),
+        ledger=root.read("ledger", blocks.ledger, default.ledger),
         keys=root.read("keys", blocks.keys, default.keys),
         organizations=root.read("organizations", organizations.organizations, default.organizations),
         data_dir=values.database_directory(storage.database),

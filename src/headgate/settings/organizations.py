@@ -7,8 +7,9 @@ from typing import Final, Protocol, TypeVar
 from msgspec import Struct
 
 from headgate.domain.access import Role
-from headgate.settings import blocks, values
+from headgate.settings import blocks, limits, values
 from headgate.settings.keys import KEYS
+from headgate.settings.limits import Ceilings
 from headgate.settings.model import (
     ProvisionedKey,
     ProvisionedOrganization,
@@ -63,13 +64,19 @@ def _identity(block: Block) -> tuple[str, str]:
 def _organization(place: Place, seen: _Seen) -> ProvisionedOrganization:
     block = place.block(KEYS["organizations[]"])
     slug, name = _identity(block)
+    budgets, below = limits.budgets(block)
     return ProvisionedOrganization(
         slug=slug,
         name=name,
         time_zone=block.read("time_zone", _time_zone, "UTC"),
-        keys=block.read("keys", lambda given: _keys(given, seen), ()),
-        teams=block.read("teams", lambda given: _scopes(given, "teams", lambda item: _team(item, seen)), ()),
-        users=block.read("users", _users, ()),
+        budgets=budgets,
+        rate_limits=block.read("rate_limits", limits.rate_limits, None),
+        keys=block.read("keys", lambda given: _keys(given, seen, below), ()),
+        teams=block.read("teams", lambda given: _scopes(given, "teams", lambda item: _team(item, seen, below)), ()),
+        users=block.read("users", lambda given: _users(given, below), ()),
+        end_users=block.read("end_users", limits.end_users, ()),
+        models=block.read("models", limits.models, ()),
+        tags=block.read("tags", limits.tags, ()),
     )
 
 
@@ -77,38 +84,48 @@ def _time_zone(place: Place) -> str:
     return place.convert(values.parse_time_zone, 'a time zone such as "Europe/Berlin"')
 
 
-def _team(place: Place, seen: _Seen) -> ProvisionedTeam:
+def _team(place: Place, seen: _Seen, above: Ceilings) -> ProvisionedTeam:
     block = place.block(KEYS["organizations[].teams[]"])
     slug, name = _identity(block)
+    budgets, below = limits.budgets(block, above)
     return ProvisionedTeam(
         slug=slug,
         name=name,
-        keys=block.read("keys", lambda given: _keys(given, seen), ()),
-        projects=block.read("projects", lambda given: _projects(given, seen), ()),
+        budgets=budgets,
+        rate_limits=block.read("rate_limits", limits.rate_limits, None),
+        keys=block.read("keys", lambda given: _keys(given, seen, below), ()),
+        projects=block.read("projects", lambda given: _projects(given, seen, below), ()),
     )
 
 
-def _projects(place: Place, seen: _Seen) -> tuple[ProvisionedProject, ...]:
-    return _scopes(place, "projects", lambda item: _project(item, seen))
+def _projects(place: Place, seen: _Seen, above: Ceilings) -> tuple[ProvisionedProject, ...]:
+    return _scopes(place, "projects", lambda item: _project(item, seen, above))
 
 
-def _project(place: Place, seen: _Seen) -> ProvisionedProject:
+def _project(place: Place, seen: _Seen, above: Ceilings) -> ProvisionedProject:
     block = place.block(KEYS["organizations[].teams[].projects[]"])
     slug, name = _identity(block)
-    return ProvisionedProject(slug=slug, name=name, keys=block.read("keys", lambda given: _keys(given, seen), ()))
+    budgets, below = limits.budgets(block, above)
+    return ProvisionedProject(
+        slug=slug,
+        name=name,
+        budgets=budgets,
+        rate_limits=block.read("rate_limits", limits.rate_limits, None),
+        keys=block.read("keys", lambda given: _keys(given, seen, below), ()),
+    )
 
 
-def _keys(place: Place, seen: _Seen) -> tuple[ProvisionedKey, ...]:
+def _keys(place: Place, seen: _Seen, above: Ceilings) -> tuple[ProvisionedKey, ...]:
     lines: dict[str, int | None] = {}
     found: list[ProvisionedKey] = []
     for item in place.items('a list of keys such as [{name: ci, models: ["*"], secret: "${CI_KEY}"}]'):
-        key = _key(item, seen)
+        key = _key(item, seen, above)
         item.once(lines, key.name, "key name")
         found.append(key)
     return tuple(found)
 
 
-def _key(place: Place, seen: _Seen) -> ProvisionedKey:
+def _key(place: Place, seen: _Seen, above: Ceilings) -> ProvisionedKey:
     block = place.block(KEYS["organizations[].keys[]"])
     secret, secret_sha256 = _secret(block, seen)
     return ProvisionedKey(
@@ -118,6 +135,8 @@ def _key(place: Place, seen: _Seen) -> ProvisionedKey:
         secret_sha256=secret_sha256,
         tags=block.read("tags", _tags, ()),
         expires_at=block.read("expires_at", _moment, None),
+        budgets=limits.budgets(block, above)[0],
+        rate_limits=block.read("rate_limits", limits.rate_limits, None),
     )
 
 
@@ -162,22 +181,26 @@ def _moment(place: Place) -> str:
     return place.convert(values.parse_moment, 'a point in time such as "2027-01-31T00:00:00Z"')
 
 
-def _users(place: Place) -> tuple[ProvisionedUser, ...]:
+def _users(place: Place, above: Ceilings) -> tuple[ProvisionedUser, ...]:
     lines: dict[str, int | None] = {}
     found: list[ProvisionedUser] = []
     for item in place.items("a list of people such as [{email: ada@example.com, roles: [admin]}]"):
-        user = _user(item)
+        user = _user(item, above)
         item.once(lines, user.email, "address")
         found.append(user)
     return tuple(found)
 
 
-def _user(place: Place) -> ProvisionedUser:
+def _user(place: Place, above: Ceilings) -> ProvisionedUser:
     block = place.block(KEYS["organizations[].users[]"])
     expected = 'an e-mail address such as "ada@example.com"'
     email = block.require("email", expected).convert(values.parse_email, expected)
     return ProvisionedUser(
-        email=email, name=block.read("name", blocks.line, email), roles=block.read("roles", _roles, ())
+        email=email,
+        name=block.read("name", blocks.line, email),
+        roles=block.read("roles", _roles, ()),
+        budgets=limits.budgets(block, above)[0],
+        rate_limits=block.read("rate_limits", limits.rate_limits, None),
     )
 
 

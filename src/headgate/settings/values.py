@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from headgate.domain.money import parse_usd
+from headgate.domain.money import MAX_NANO_USD, NANO_PER_USD, parse_usd
 
 _DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -46,6 +46,7 @@ _TRANSPORT_HEADERS: Final = frozenset(
 _CREDENTIAL_HEADERS: Final = frozenset(
     ("authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie")
 )
+_AMOUNT: Final = re.compile(r"([+-]?)([0-9]{1,40})(?:\.([0-9]{1,40}))?")
 _METADATA_NAMES: Final = frozenset(("metadata.google.internal", "metadata", "instance-data"))
 _SQLITE: Final = "sqlite:///"
 
@@ -111,7 +112,7 @@ def parse_size(text: str) -> int:
 
 def parse_count(text: str, lowest: int, highest: int) -> int:
     """Return a whole number within bounds, both included."""
-    if not re.fullmatch(r"[0-9]{1,15}", text):
+    if not re.fullmatch(r"[0-9]{1,16}", text):
         raise ValueError
     number = int(text)
     if not lowest <= number <= highest:
@@ -336,6 +337,21 @@ def parse_rate(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,12})?", text):
         raise ValueError
     return parse_usd(text)
+
+
+def parse_amount(text: str) -> int:
+    """Return the nano-USD of an amount such as ``5000`` or ``0.25``, exactly: nothing of it is rounded."""
+    match = _AMOUNT.fullmatch(text)
+    if match is None:
+        raise ValueError
+    if match[1] == "-":
+        raise ValueError("must not be negative")
+    if len(match[3] or "") > 9:
+        raise ValueError("has more than 9 decimals; the smallest amount that is kept is 0.000000001 USD")
+    nano_usd = int(match[2]) * NANO_PER_USD + int((match[3] or "").ljust(9, "0"))
+    if nano_usd > MAX_NANO_USD:
+        raise ValueError(f"must not be above {MAX_NANO_USD // NANO_PER_USD} USD, the largest amount kept exactly")
+    return nano_usd
 
 
 def parse_multiplier(text: str) -> str:
