@@ -204,11 +204,13 @@ class Gateway:
         return self.request("POST", "/v1/chat/completions", body, key=key, headers=headers)
 
     @contextlib.contextmanager
-    def streaming(self, body: object, *, key: str = KEY, timeout_s: float = 20.0) -> Iterator[http.client.HTTPResponse]:
+    def streaming(
+        self, body: object, *, key: str = KEY, timeout_s: float = 20.0, path: str = "/v1/chat/completions"
+    ) -> Iterator[http.client.HTTPResponse]:
         """Send a chat request and leave its answer unread; the connection closes at the end of the block."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
         try:
-            connection.request("POST", "/v1/chat/completions", _bytes(body), _fields(body, key, None))
+            connection.request("POST", path, _bytes(body), _fields(body, key, None))
             with connection.getresponse() as answer:
                 yield answer
         finally:

@@ -49,6 +49,11 @@ async def test_missing_usage_is_counted_from_both_sides() -> None:
     assert settled.cost_nano_usd > 0
 
 
+async def test_a_count_of_input_says_what_messages_cost_beside_their_text() -> None:
+    # "hello there" makes two tokens and "user" one; a message costs three beside them, the opening of the answer too.
+    assert (await settle(ended(Metered(None)))).usage.input_tokens == 2 + 1 + 3 + 3
+
+
 async def test_silence_after_the_request_was_sent_is_charged_its_input() -> None:
     settled = await settle(ended(Metered(None)))
     assert settled.usage.input_tokens > 0

@@ -239,6 +239,18 @@ async def test_framing_without_end_is_refused(endless: bytes) -> None:
         writer.close()
 
 
+async def test_a_large_body_behind_another_on_one_connection_is_no_framing() -> None:
+    size = 600_000
+    async with listening(Echo()) as listener:
+        reader, writer = await connect(listener)
+        for _ in range(3):
+            writer.write(POST + b"content-length: %d\r\n\r\n" % size + b"x" * size)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 "), head
+            await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+        writer.close()
+
+
 async def test_a_field_without_end_is_refused_before_it_is_whole() -> None:
     async with listening(Echo()) as listener:
         reader, writer = await connect(listener)

@@ -352,6 +352,8 @@ class Allowance:
     def _affirmed(self, settled: Settled) -> Settled:
         """Let what is not the provider's own word cost what was held at most, and all of it where nothing is known."""
         held = self._held_nano_usd
+        if held and settled.quality is UsageQuality.COUNTED and _broke_off(self._trace):
+            return replace(settled, cost_nano_usd=held, priced=True, quality=UsageQuality.BOUND)
         if not settled.priced:
             # Without a budget that binds, nothing was held and the cost stays unknown.
             return replace(settled, cost_nano_usd=held, priced=True, quality=UsageQuality.BOUND) if held else settled
@@ -403,6 +405,15 @@ class Allowance:
     def _refused(self, refusal: Refusal) -> HeadgateError:
         self._refused_by = limit_of(refusal)
         return error_of_refusal(refusal, self._asked.key)
+
+
+def _broke_off(trace: Trace) -> bool:
+    """Whether a whole answer was under way and did not arrive: then nobody here knows how much of it is billed."""
+    attempt = trace.attempts[-1] if trace.attempts else None
+    if attempt is None or attempt.status is None or trace.envelope is None or trace.envelope.stream:
+        return False
+    # What arrived and could not be read was no answer, and neither was an error in its place.
+    return attempt.status < 300 and attempt.error not in (None, "malformed", "error_event")
 
 
 def _has_windows(path: LimitPath) -> bool:

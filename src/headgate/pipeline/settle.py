@@ -3,14 +3,18 @@
 import logging
 from typing import Final
 
+import msgspec
+from msgspec import Raw
 from msgspec.structs import replace
 
 from headgate.catalog.cost import UnpricedUsageError, cost_of
 from headgate.domain.money import MAX_NANO_USD
 from headgate.domain.usage import TokenUsage, UsageQuality
 from headgate.pipeline.trace import NOTHING_USED, Settled, Trace
-from headgate.tokens.counting import count_texts_off_loop
+from headgate.tokens.counting import MESSAGE_OVERHEAD_TOKENS, count_texts_off_loop
+from headgate.wire.format import Envelope, WireFormat
 
+_MESSAGES: Final = msgspec.json.Decoder(list[Raw])
 _log: Final = logging.getLogger("headgate.pipeline")
 
 
@@ -27,7 +31,7 @@ async def settle(trace: Trace) -> Settled:
         return NOTHING_USED
     model = trace.deployment.upstream_model
     counted = TokenUsage(
-        input_tokens=await count_texts_off_loop(model, trace.call.wire_format.input_text(trace.envelope)),
+        input_tokens=await _count_input(model, trace.call.wire_format, trace.envelope),
         output_tokens=await count_texts_off_loop(model, trace.metered.output_text),
     )
     if reported is not None:
@@ -37,6 +41,18 @@ async def settle(trace: Trace) -> Settled:
             output_tokens=max(counted.output_tokens, reported.output_tokens),
         )
     return _priced(trace, counted, UsageQuality.COUNTED)
+
+
+async def _count_input(model: str, wire_format: WireFormat, envelope: Envelope) -> int:
+    """Count what was read: the texts, and what each message costs beside its text."""
+    counted = await count_texts_off_loop(model, wire_format.input_text(envelope))
+    if "messages" not in envelope.fields:
+        return counted
+    try:
+        messages = len(_MESSAGES.decode(envelope.fields["messages"]))
+    except (ValueError, RecursionError):
+        return counted  # Too odd to read, and counted by its bytes.
+    return counted + MESSAGE_OVERHEAD_TOKENS * (messages + 1)
 
 
 def _priced(trace: Trace, usage: TokenUsage, quality: UsageQuality) -> Settled:

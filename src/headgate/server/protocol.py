@@ -106,6 +106,8 @@ class EdgeProtocol(asyncio.Protocol):
         self._piece_count = 0
         self._body_begun = 0.0
         self._body_bytes = 0
+        self._body_bytes_before = 0
+        """Of the body that is arriving, what earlier reads had brought."""
         self._framing_bytes = 0
         # Requests that are there.
         self._running: Inbound | None = None
@@ -145,7 +147,7 @@ class EdgeProtocol(asyncio.Protocol):
         """Parse what arrived, or refuse it."""
         if self._lingering:
             return
-        body_bytes = self._body_bytes
+        self._body_bytes_before = self._body_bytes
         self._fed_bytes = len(data)
         try:
             self._parser.feed_data(data)
@@ -162,7 +164,7 @@ class EdgeProtocol(asyncio.Protocol):
                 self._refusal = _HEAD_TOO_LARGE
                 self._refuse_now()
         elif self._arriving is not None:
-            self._wait_for_more(len(data) - (self._body_bytes - body_bytes))
+            self._wait_for_more(len(data) - (self._body_bytes - self._body_bytes_before))
 
     def pause_writing(self) -> None:
         """The client reads too slowly."""
@@ -218,7 +220,7 @@ class EdgeProtocol(asyncio.Protocol):
             keep_alive=not is_http_1_0 and parser.should_keep_alive(),
         )
         self._arriving = inbound
-        self._piece_count = self._body_bytes = self._framing_bytes = 0
+        self._piece_count = self._body_bytes = self._body_bytes_before = self._framing_bytes = 0
         self.site.application.admit(inbound)
         if inbound.refusal is not None:
             self._enqueue(inbound)

@@ -1,0 +1,1 @@
+"""The proofs of the budgets through the whole gateway over HTTP: see `__main__`."""
