@@ -86,6 +86,12 @@ def test_models(models: Any, became: list[str], outcome: Outcome) -> None:
         ({"allowed_routes": ["/key/info"]}, "less than inference"),
         ({"key_type": "management"}, "personal access token"),
         ({"key_type": "read_only"}, "personal access token"),
+        ({"max_budget": "much"}, "its max_budget is no amount of money"),
+        ({"max_budget": -1}, "its max_budget is no amount of money"),
+        ({"soft_budget": {}, "max_budget": True}, "its max_budget is no amount of money"),
+        ({"budget_limits": ["5"]}, "its budget_limits are no amounts"),
+        ({"rpm_limit": 1.5}, "its rpm_limit is no whole number"),
+        ({"max_parallel_requests": -1}, "its max_parallel_requests is no whole number"),
     ],
 )
 def test_a_key_that_would_be_allowed_more_here_is_left_out(fields: dict[str, Any], words: str) -> None:
@@ -135,6 +141,34 @@ def test_what_says_nothing_is_not_listed_and_a_budget_of_nothing_is() -> None:
     migration = keys_of(row(**silent, max_budget=0))
     told = {finding.option for finding in migration.findings if finding.source == "keys.json"}
     assert told == {"keys[0].token", "keys[0].models", "keys[0].key_alias", "keys[0].max_budget"}
+
+
+def test_limits_of_a_key_become_its_budgets_and_rate_limits() -> None:
+    fields = {"max_budget": 50.5, "soft_budget": 40, "budget_duration": "30d", "tpm_limit": 100000, "rpm_limit": 60}
+    migration = keys_of(row(**fields, max_parallel_requests=5, tpd_limit=0))
+    key = only_key(migration)
+    assert key["budgets"] == [
+        {"amount_usd": "50.5", "period": "month", "mode": "enforce"},
+        {"amount_usd": "40", "period": "month", "mode": "audit"},
+    ]
+    assert key["rate_limits"] == {"tpm": 100000, "rpm": 60, "concurrency": 5, "tpd": 0}
+    finding = of(migration, "keys[0].max_budget")
+    assert finding.outcome is Outcome.APPROXIMATED
+    assert "the first of each month in the organization's time zone" in finding.reason
+
+
+def test_of_two_budgets_of_one_period_the_lesser_is_written() -> None:
+    windows = [{"budget_duration": "24h", "max_budget": 10}, {"budget_duration": "7d", "max_budget": 40}]
+    for amount, least in ((9, "9"), (11, "10")):
+        key = only_key(keys_of(row(max_budget=amount, budget_duration="1d", budget_limits=windows)))
+        assert {each["period"]: each["amount_usd"] for each in key["budgets"]} == {"day": least, "week": "40"}
+
+
+def test_a_budget_without_a_period_of_ours_stays_a_finding() -> None:
+    migration = keys_of(row(max_budget=50, budget_duration="15d"))
+    assert "budgets" not in only_key(migration)
+    for field in ("max_budget", "budget_duration"):
+        assert of(migration, f"keys[0].{field}").outcome is Outcome.REFUSED
 
 
 def test_teams_and_organizations_keep_apart_what_was_apart() -> None:
@@ -192,4 +226,8 @@ FIELDS_THAT_NEED: dict[str, Any] = {
     "allowed_routes": ["llm_api_routes"],
     "key_type": "llm_api",
     "metadata": {"a": "b"},
+    "max_budget": "5",
+    "soft_budget": "5",
+    "budget_limits": [{"max_budget": "5", "budget_duration": "1d"}],
+    **dict.fromkeys(("tpm_limit", "rpm_limit", "tpd_limit", "max_parallel_requests"), 5),
 }

@@ -10,8 +10,13 @@ from typing import Final
 from headgate.migration import litellm_values as read
 from headgate.migration.finding import Handling, absent, not_built, refused, translated
 
-_RATES: Final = not_built("rate limits", "the deployment is not held to it")
-_BUDGETS: Final = not_built("budgets", "the deployment is not held to it")
+_RATES: Final = absent(
+    "a deployment has no limit of its own here: give the model one in each organization (`headgate limits set --model`)"
+)
+_BUDGETS: Final = absent(
+    "a deployment has no budget of its own here: give the model one in each organization (`headgate budgets create "
+    "--model`)"
+)
 _ROUTING: Final = not_built("routing over several deployments", "an alias has one")
 _RETRIES: Final = not_built("retries", "a failed request is answered with its error")
 _TAGS: Final = not_built("routing by tags", "every key reaches the deployment")

@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
+from headgate.migration import litellm_limits as limits
 from headgate.migration.finding import (
     UNKNOWN,
     Finding,
@@ -40,8 +41,13 @@ _NO_MODELS: Final = "no-default-models"
 _INFERRING_ROUTES: Final = ("llm_api_routes", "/*", "*")
 _INFERRING_TYPES: Final = ("default", "llm_api")
 
-_BUDGETS: Final = not_built("budgets", "the key is not held to this limit")
-_RATES: Final = not_built("rate limits", "the key is not held to this limit")
+_OF_MODEL: Final = absent(
+    "a limit here is of a key or of a model, not of one model of one key: give the model a limit in the organization "
+    "(`headgate limits set --model`), or its users a key of their own"
+)
+_TABLE: Final = absent(
+    "the limits of LiteLLM's table of budgets are not read: give the key its own with `headgate budgets create`"
+)
 _OURS: Final = absent("Headgate keeps times, authors and rotations of its own from the import on")
 _GUARDRAILS: Final = not_built("guardrails", "neither input nor output is checked")
 
@@ -202,6 +208,32 @@ def _masked(value: Any, row: dict[str, Any], known: Known) -> Verdict:
     return approximated("becomes its name, because it has no alias", ("name", _line(value)))
 
 
+def _budget(field: str, mode: str) -> Judge:
+    def judge(value: Any, row: dict[str, Any], known: Known) -> Verdict:
+        del known
+        return limits.budget(field, value, row.get("budget_duration"), mode)
+
+    return judge
+
+
+def _budget_limits(value: Any, row: dict[str, Any], known: Known) -> Verdict:
+    del row, known
+    return limits.windows("budget_limits", value)
+
+
+def _duration(value: Any, row: dict[str, Any], known: Known) -> Verdict:
+    del value, known
+    return limits.duration_of(row)
+
+
+def _rate(field: str, name: str) -> Judge:
+    def judge(value: Any, row: dict[str, Any], known: Known) -> Verdict:
+        del row, known
+        return limits.rate(field, value, name)
+
+    return judge
+
+
 FIELDS: Final[dict[str, FieldHandling]] = {
     "token": _token,
     "key_alias": _name,
@@ -222,23 +254,25 @@ FIELDS: Final[dict[str, FieldHandling]] = {
     "key_type": _key_type,
     "spend": refused("what the key has spent stays in LiteLLM: here it starts at zero"),
     "model_spend": refused("what the key has spent stays in LiteLLM: here it starts at zero"),
-    "max_budget": _BUDGETS,
-    "soft_budget": _BUDGETS,
-    "soft_budget_cooldown": _BUDGETS,
-    "budget_duration": _BUDGETS,
-    "budget_reset_at": _BUDGETS,
-    "budget_id": _BUDGETS,
-    "budget_limits": _BUDGETS,
-    "budget_fallbacks": _BUDGETS,
-    "model_max_budget": _BUDGETS,
-    "litellm_budget_table": _BUDGETS,
-    "tpm_limit": _RATES,
-    "rpm_limit": _RATES,
-    "tpd_limit": _RATES,
-    "max_parallel_requests": _RATES,
-    "model_tpm_limit": _RATES,
-    "model_rpm_limit": _RATES,
-    "tag_rpm_limit": _RATES,
+    "max_budget": _budget("max_budget", "enforce"),
+    "soft_budget": _budget("soft_budget", "audit"),
+    "soft_budget_cooldown": not_built("alerts", "nobody is told"),
+    "budget_duration": _duration,
+    "budget_reset_at": absent("periods begin by the calendar"),
+    "budget_id": _TABLE,
+    "budget_limits": _budget_limits,
+    "budget_fallbacks": not_built("fallbacks", "a request that does not fit its budget is refused"),
+    "model_max_budget": _OF_MODEL,
+    "litellm_budget_table": _TABLE,
+    "tpm_limit": _rate("tpm_limit", "tpm"),
+    "rpm_limit": _rate("rpm_limit", "rpm"),
+    "tpd_limit": _rate("tpd_limit", "tpd"),
+    "max_parallel_requests": _rate("max_parallel_requests", "concurrency"),
+    "model_tpm_limit": _OF_MODEL,
+    "model_rpm_limit": _OF_MODEL,
+    "tag_rpm_limit": absent(
+        "a limit here is of a key or of a tag, not of one tag of one key: see `headgate limits set --tag`"
+    ),
     "aliases": not_built("aliases of one key", "the model's own name must be sent"),
     "config": absent("a key changes no configuration"),
     "permissions": not_built("permissions of one key", "the key may infer with its models"),
@@ -282,7 +316,7 @@ def translate_keys(
         try:
             judged, facts = _judge(row, known)
             keys.append(places.place(facts))
-        except UnfitKeyError as error:
+        except (UnfitKeyError, limits.LimitError) as error:
             findings.append(_found(source, row, "", refused(f"the key is left out: {error}")))
             continue
         findings += [_found(source, row, f".{field}", verdict) for field, verdict in judged]
@@ -312,7 +346,7 @@ def _judge(row: Row, known: Known) -> tuple[list[tuple[str, Verdict]], dict[str,
         tags = sum(name.startswith("tag.") for name in facts)
         if tags + sum(name.startswith("tag.") for name, _ in verdict.puts) > _MAX_TAGS:
             verdict = refused(f"a key holds {_MAX_TAGS} tags")
-        facts |= dict(verdict.puts)
+        facts |= limits.tighter(facts, verdict)
         judged.append((field, verdict))
     return judged, facts
 
@@ -366,6 +400,7 @@ class _Places:
         settings |= {field: facts[field] for field in ("expires_at", "blocked") if field in facts}
         if tags:
             settings["tags"] = tags
+        settings |= limits.written(facts)
         return Key(organization, team, settings)
 
     def _slug(self, above: str, identity: str, name: str) -> str:

@@ -9,8 +9,24 @@ from typing import Final
 from headgate.migration import litellm_values as read
 from headgate.migration.finding import Handling, absent, approximated, not_built, refused, translated
 
-_BUDGETS: Final = not_built("budgets", "nothing is held to this limit")
-_RATES: Final = not_built("rate limits", "nothing is held to this limit")
+_WHOLE: Final = absent(
+    "no budget spans all organizations: give each its own, in the file (organizations[].budgets) or with `headgate "
+    "budgets create`"
+)
+_PEOPLE: Final = absent(
+    "a budget here hangs on the person or key that it limits, not on all that will come: give them with `headgate "
+    "budgets create`"
+)
+_EACH_END_USER: Final = absent(
+    'give the organization end_users: [{name: "*", budgets: [{amount_usd: "…", period: total}]}], in the file or with '
+    "`headgate budgets create --end-user`"
+)
+_TEAMS: Final = absent("each team says all of its own: see `headgate budgets create` and `headgate limits set`")
+_KEPT: Final = translated("budgets are held before a request is sent, and refuse where that cannot be written down")
+_PERIODS: Final = translated("a period ends by the calendar: there is no job that resets anything")
+_WORKERS: Final = absent(
+    "one process answers everything; see server.max_connections, and rate_limits.concurrency of organizations and keys"
+)
 _ROUTING: Final = not_built("routing over several deployments", "one request is one upstream try")
 _RETRIES: Final = not_built("retries", "a failed request is answered with its error")
 _FALLBACKS: Final = not_built("fallbacks", "a failed request is not tried on another model")
@@ -100,12 +116,12 @@ OPTIONS: Final[dict[str, Handling]] = {
     "general_settings.image_generation_model": not_built("image generation", "its routes answer 404"),
     "general_settings.moderation_model": not_built("moderations", "their route answers 404"),
     "general_settings.infer_model_from_keys": absent("the client's `model` decides"),
-    "general_settings.max_parallel_requests": _RATES,
-    "general_settings.global_max_parallel_requests": _RATES,
-    "general_settings.max_in_flight_requests_per_worker": _RATES,
-    "general_settings.max_queued_requests_per_worker": _RATES,
-    "general_settings.admission_queue_timeout_seconds": _RATES,
-    "general_settings.token_rate_limit_type": _RATES,
+    "general_settings.max_parallel_requests": _WORKERS,
+    "general_settings.global_max_parallel_requests": _WORKERS,
+    "general_settings.max_in_flight_requests_per_worker": _WORKERS,
+    "general_settings.max_queued_requests_per_worker": _WORKERS,
+    "general_settings.admission_queue_timeout_seconds": _WORKERS,
+    "general_settings.token_rate_limit_type": absent("limits of tokens count input and output together"),
     "general_settings.disable_retry_on_max_parallel_request_limit_error": _RETRIES,
     "general_settings.disable_batch_input_file_rate_limiting": _FILES,
     "general_settings.skip_batch_input_file_rate_limiting_for_providers": _FILES,
@@ -115,11 +131,13 @@ OPTIONS: Final[dict[str, Handling]] = {
     "general_settings.blocked_file_extensions": _FILES,
     "general_settings.proxy_batch_polling_interval": _FILES,
     "general_settings.max_response_size_mb": absent("answers have a bound of their own, and none that can be set"),
-    "general_settings.disable_reset_budget": _BUDGETS,
-    "general_settings.disable_budget_reservation": _BUDGETS,
-    "general_settings.fail_closed_budget_enforcement": _BUDGETS,
-    "general_settings.proxy_budget_rescheduler_min_time": _BUDGETS,
-    "general_settings.proxy_budget_rescheduler_max_time": _BUDGETS,
+    "general_settings.disable_reset_budget": absent("periods end by the calendar; period: total never ends"),
+    "general_settings.disable_budget_reservation": absent(
+        "what a request may cost is always held; mode: audit refuses nothing"
+    ),
+    "general_settings.fail_closed_budget_enforcement": _KEPT,
+    "general_settings.proxy_budget_rescheduler_min_time": _PERIODS,
+    "general_settings.proxy_budget_rescheduler_max_time": _PERIODS,
     "general_settings.enforce_fallback_model_access": _FALLBACKS,
     "general_settings.enforce_fallback_budget": _FALLBACKS,
     "general_settings.cancel_on_disconnect": approximated(
@@ -256,16 +274,16 @@ OPTIONS: Final[dict[str, Handling]] = {
     "litellm_settings.set_verbose": _DEBUG,
     "litellm_settings.json_logs": translated("logs are JSON lines"),
     "litellm_settings.request_correlation_in_logs": translated("every line about a request carries its id"),
-    "litellm_settings.max_budget": _BUDGETS,
-    "litellm_settings.budget_duration": _BUDGETS,
-    "litellm_settings.budget_reset_time": _BUDGETS,
-    "litellm_settings.max_internal_user_budget": _BUDGETS,
-    "litellm_settings.internal_user_budget_duration": _BUDGETS,
-    "litellm_settings.default_max_internal_user_budget": _BUDGETS,
-    "litellm_settings.max_end_user_budget": _BUDGETS,
-    "litellm_settings.max_end_user_budget_id": _BUDGETS,
-    "litellm_settings.max_ui_session_budget": _BUDGETS,
-    "litellm_settings.default_team_params": _BUDGETS,
+    "litellm_settings.max_budget": _WHOLE,
+    "litellm_settings.budget_duration": _WHOLE,
+    "litellm_settings.budget_reset_time": absent("periods begin at midnight in the organization's time_zone"),
+    "litellm_settings.max_internal_user_budget": _PEOPLE,
+    "litellm_settings.internal_user_budget_duration": _PEOPLE,
+    "litellm_settings.default_max_internal_user_budget": _PEOPLE,
+    "litellm_settings.max_end_user_budget": _EACH_END_USER,
+    "litellm_settings.max_end_user_budget_id": _EACH_END_USER,
+    "litellm_settings.max_ui_session_budget": _UI,
+    "litellm_settings.default_team_params": _TEAMS,
     "litellm_settings.default_internal_user_params": _SSO,
     "litellm_settings.default_key_generate_params": absent("each key says all of its own"),
     "litellm_settings.upperbound_key_generate_params": absent("who may make a key follows from roles"),
@@ -328,8 +346,12 @@ OPTIONS: Final[dict[str, Handling]] = {
     "router_settings.enable_tag_filtering": not_built("routing by tags", "every key reaches the same deployment"),
     "router_settings.tag_filtering_match_any": not_built("routing by tags", "every key reaches the same deployment"),
     "router_settings.tag_routing_prefix": not_built("routing by tags", "every key reaches the same deployment"),
-    "router_settings.provider_budget_config": _BUDGETS,
-    "router_settings.default_max_parallel_requests": _RATES,
+    "router_settings.provider_budget_config": absent(
+        "a provider has no budget of its own here: see the budgets of models"
+    ),
+    "router_settings.default_max_parallel_requests": absent(
+        "a deployment has no limit of its own here: see the rate limits of models"
+    ),
     "router_settings.default_priority": _ROUTING,
     "router_settings.polling_interval": _ROUTING,
     "router_settings.default_litellm_params": _BODY,
