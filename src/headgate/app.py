@@ -28,9 +28,11 @@ from headgate.catalog.book import load_price_book
 from headgate.control.first_run import FirstKey, make_first_key
 from headgate.control.plane import Plane
 from headgate.control.provision import provision
-from headgate.control.publish import Publisher, load_directory
+from headgate.control.publish import Publisher, load_directory, load_limits
 from headgate.control.refused_keys import RefusedKeys
 from headgate.identity.secrets import ADMIN_TOKEN_PREFIX, SECRET_BYTES, hash_secret, mint_secret
+from headgate.ledger.desk import LedgerDesk
+from headgate.ledger.embedded import open_ledger
 from headgate.pipeline.call import Gateway
 from headgate.providers.build import build_provider, is_switched_off
 from headgate.providers.provider import Provider
@@ -113,12 +115,18 @@ async def open_gateway(
         providers, off = _open_providers(settings, environ, meter, stack)
         prices = load_price_book(Path(settings.data_dir), settings.prices.multiplier)
         snapshots = SnapshotSource(
-            Snapshot(revision=1, keys=load_directory(database), routes=build_routes(settings, providers, off, prices))
+            Snapshot(
+                revision=1,
+                keys=load_directory(database),
+                routes=build_routes(settings, providers, off, prices),
+                limits=load_limits(database),
+            )
         )
         # Before anything is made that is shown only once: a start that cannot listen must leave nothing behind.
         tls = _server_tls(settings.server)
         sockets = [stack.enter_context(bind(address)) for address in _addresses(settings.server)]
-        plane = _plane(settings, database, snapshots)
+        desk = _open_ledger(settings, stack)
+        plane = _plane(settings, database, snapshots, desk)
         provision(plane, settings.organizations)
         first_key = None if settings.organizations else make_first_key(plane)
         token, token_source = _admin_token(settings)
@@ -168,9 +176,18 @@ def _open_or_migrate(url: str) -> Database:
         return open_database(url)
 
 
-def _plane(settings: Settings, database: Database, snapshots: SnapshotSource) -> Plane:
+def _open_ledger(settings: Settings, stack: AsyncExitStack) -> LedgerDesk:
+    path = Path(settings.data_dir) / "ledger.db"
+    ledger = open_ledger(path, durability=settings.ledger.durability, commit_timeout_s=settings.ledger.commit_timeout)
+    stack.push_async_callback(ledger.aclose)
+    ledger.start()
+    return LedgerDesk(ledger, path, asyncio.get_running_loop())
+
+
+def _plane(settings: Settings, database: Database, snapshots: SnapshotSource, desk: LedgerDesk) -> Plane:
     return Plane(
         database=database,
+        ledger=desk,
         clock_ms=_clock_ms,
         entropy=os.urandom,
         publisher=Publisher(snapshots.current.keys, snapshots.current.limits, snapshots.publish),

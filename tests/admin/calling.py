@@ -11,6 +11,7 @@ from headgate.control.plane import Plane
 from headgate.control.publish import Publisher, load_directory
 from headgate.domain.catalog import Capabilities, Price, Rates
 from headgate.identity.secrets import ADMIN_TOKEN_PREFIX, hash_secret, mint_secret
+from headgate.ledger.desk import LedgerDesk
 from headgate.ledger.limit_book import LimitBook
 from headgate.routing.table import Alias, Deployment, RouteTable
 from headgate.snapshot import Snapshot, SnapshotSource
@@ -127,13 +128,14 @@ def routes() -> RouteTable:
     return RouteTable(aliases, ("openai",), describe)
 
 
-def open_api(database: Any, clock_ms: Callable[[], int]) -> Api:
-    """The API over an open database."""
+def open_api(database: Any, clock_ms: Callable[[], int], desk: LedgerDesk) -> Api:
+    """The API over an open database and ledger."""
     keys = load_directory(database)
     snapshots = SnapshotSource(Snapshot(revision=1, keys=keys, routes=routes()))
     plane = Plane(
         database=database,
         publisher=Publisher(keys, LimitBook(), snapshots.publish),
+        ledger=desk,
         clock_ms=clock_ms,
         entropy=os.urandom,
     )

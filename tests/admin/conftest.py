@@ -10,6 +10,7 @@ from headgate.storage.engine import open_database
 from headgate.storage.migrate import migrate
 from tests.admin.calling import Api, open_api
 from tests.admin.people import Tenant, add_tenant
+from tests.ledger.threaded import threaded_ledger
 
 
 @pytest.fixture(scope="session")
@@ -20,13 +21,18 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 @pytest.fixture
 def api(tmp_path: Path, template: Path) -> Iterator[Api]:
     """The API as the operator sees it."""
     (tmp_path / "headgate.db").write_bytes(template.read_bytes())
     database = open_database(f"sqlite:///{tmp_path / 'headgate.db'}")
     try:
-        yield open_api(database, lambda: time.time_ns() // 1_000_000)
+        with threaded_ledger(tmp_path / "ledger.db", now_ms) as threaded:
+            yield open_api(database, now_ms, threaded.desk)
     finally:
         database.close()
 

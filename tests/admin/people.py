@@ -31,6 +31,13 @@ async def add_person(api: Api, organization: str, role: str, scope: str) -> tupl
     return granted.json, api.as_(token["secret"])
 
 
+async def add_limits(api: Api, tenant: Tenant) -> dict[str, str]:
+    """Give the tenant's key a budget and its team rate limits; return their ids by collection."""
+    budget = await api.make("/budgets", {"scope_id": tenant.key, "amount_usd": "5", "period": "day"})
+    rates = await api.make("/rate-limits", {"scope_id": tenant.team, "rpm": 60})
+    return {"budgets": budget["id"], "rate-limits": rates["id"]}
+
+
 async def add_tenant(api: Api, slug: str) -> Tenant:
     """Make an organization with a team, a project, a key, and a person of every role."""
     organization = (await api.make("/organizations", {"slug": slug, "name": slug}))["id"]

@@ -11,7 +11,7 @@ from headgate.admin.table import ENDPOINTS
 from headgate.domain.access import Permission
 from headgate.identity.policy import ROUTES, Row
 from tests.admin.calling import GOOD, Api, call_asgi, is_problem
-from tests.admin.people import ANY_VERSION, Tenant
+from tests.admin.people import ANY_VERSION, Tenant, add_limits
 from tests.admin.records import record, write
 
 
@@ -179,6 +179,7 @@ async def test_everything_that_is_read_has_an_etag_and_is_not_sent_again_to_who_
         "users": acme.people["viewer"]["id"],
         "tokens": (await api("GET", "/tokens")).json["data"][0]["id"],
         "requests": f"req_{1:026d}",
+        **await add_limits(api, acme),
     }
     span = "?from=2026-11-18T00:00:00Z&to=2026-11-19T00:00:00Z"
     for endpoint in ENDPOINTS:

@@ -6,7 +6,7 @@ from headgate.domain.access import Role
 from headgate.identity.policy import ROLE_PERMISSIONS, ROUTES
 from headgate.identity.secrets import hash_secret, mint_secret
 from tests.admin.calling import GOOD, OPERATOR, Api, call_asgi, is_problem
-from tests.admin.people import ANY_VERSION, Tenant
+from tests.admin.people import ANY_VERSION, Tenant, add_limits
 
 
 async def test_the_operator_is_let_in(api: Api):
@@ -62,7 +62,7 @@ def ids_of(tenant: Tenant) -> dict[str, str]:
 
 async def test_item_18_every_id_of_another_tenant_is_unknown(api: Api, acme: Tenant, globex: Tenant):
     owner = acme.apis["owner"]
-    ids = ids_of(globex)
+    ids = ids_of(globex) | await add_limits(api, globex)
     token = (await api("GET", f"/tokens?user_id={ids['users']}")).json["data"][0]["id"]
     tried = 0
     for row in ROUTES:
@@ -72,7 +72,9 @@ async def test_item_18_every_id_of_another_tenant_is_unknown(api: Api, acme: Ten
         object_id = {**ids, "tokens": token, "requests": "req_1"}[collection]
         path = row.path.removeprefix("/admin/v1").replace("{id}", object_id)
         path = path.replace("{scope_id}", globex.id).replace("{role}", "viewer")
-        body = {"scope_id": globex.team, "role": "viewer"} if path.endswith("/roles") else {}
+        body: dict[str, str] = {"scope_id": globex.team, "role": "viewer"} if path.endswith("/roles") else {}
+        if path.endswith("/adjustments"):
+            body = {"amount_usd": "1", "reason": "a try"}
         sent = body if row.method in ("POST", "PATCH") else None
         answer = await owner(row.method, path, sent, headers=ANY_VERSION)
         assert answer.status == 404, (row, answer)
@@ -83,8 +85,20 @@ async def test_item_18_every_id_of_another_tenant_is_unknown(api: Api, acme: Ten
 
 async def test_item_19_lists_show_nothing_of_another_tenant(api: Api, acme: Tenant, globex: Tenant):
     owner = acme.apis["owner"]
-    foreign = [*ids_of(globex).values(), *(person["id"] for person in globex.people.values())]
-    for collection in ("organizations", "teams", "projects", "users", "keys", "tokens", "audit", "requests", "usage"):
+    limits = await add_limits(api, globex)
+    foreign = [*limits.values(), *ids_of(globex).values(), *(person["id"] for person in globex.people.values())]
+    for collection in (
+        "organizations",
+        "teams",
+        "projects",
+        "users",
+        "keys",
+        "tokens",
+        "audit",
+        "requests",
+        "usage",
+        *limits,
+    ):
         for query in ("", f"?organization_id={globex.id}", "?name=%25%25%25%25"):
             answer = await owner("GET", f"/{collection}{query}")
             assert answer.status in (200, 422), (collection, query, answer)
@@ -101,6 +115,10 @@ async def test_nothing_is_made_below_another_tenants_scope(api: Api, acme: Tenan
         ("/projects", {"team_id": globex.team, "slug": "x", "name": "x"}),
         ("/users", {"organization_id": globex.id, "email": "x@example.com", "name": "x"}),
         ("/keys", {"scope_id": globex.team, "name": "x"}),
+        ("/budgets", {"scope_id": globex.team, "amount_usd": "1", "period": "day"}),
+        ("/budgets", {"scope_id": globex.key, "amount_usd": "1", "period": "day"}),
+        ("/budgets", {"scope_id": globex.id, "model": "gpt-4o", "amount_usd": "1", "period": "day"}),
+        ("/rate-limits", {"scope_id": globex.team, "rpm": 1}),
         ("/tokens", {"name": "x", "user_id": globex.people["owner"]["id"]}),
         (f"/users/{user}/roles", {"scope_id": globex.id, "role": "viewer"}),
     ]

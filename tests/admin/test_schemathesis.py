@@ -13,11 +13,16 @@ from headgate.admin.endpoint import AnyEndpoint
 from headgate.admin.table import ENDPOINTS
 from headgate.storage.engine import open_database
 from tests.admin.calling import OPERATOR, Api, open_api
+from tests.ledger.threaded import threaded_ledger
 
 pytestmark = pytest.mark.slow
 
 EXAMPLES = 8
 HEADERS = {"Authorization": f"Bearer {OPERATOR}", "Host": "127.0.0.1"}
+
+
+def now_ms() -> int:
+    return 1_795_003_200_000
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +31,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator
     path.write_bytes(template.read_bytes())
     database = open_database(f"sqlite:///{path}")
     try:
-        yield open_api(database, lambda: 1_795_003_200_000)
+        with threaded_ledger(path.with_name("ledger.db"), now_ms) as threaded:
+            yield open_api(database, now_ms, threaded.desk)
     finally:
         database.close()
 

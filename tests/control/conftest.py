@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from headgate.snapshot import Snapshot, SnapshotSource
 from headgate.storage.engine import Database, open_database
 from headgate.storage.migrate import migrate
 from headgate.storage.tables import audit_events
+from tests.ledger.threaded import threaded_ledger
 
 OPERATOR = Actor(kind=ActorKind.OPERATOR, id="operator", request_id="req_1", source_address="192.0.2.7")
 START_MS = 1_795_000_000_000
@@ -32,14 +34,18 @@ START_MS = 1_795_000_000_000
 class World:
     """The plane, its clock, and short words for what most tests set up."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, stack: ExitStack) -> None:
         self.database = database
         self.now_ms = START_MS
+        file = database.path.with_name("ledger.db")
+        self.threaded = stack.enter_context(threaded_ledger(file, lambda: self.now_ms))
+        self.ledger = self.threaded.ledger
         routes = RouteTable((), (), lambda provider, model: (None, Capabilities()))
         self.snapshots = SnapshotSource(Snapshot(revision=1, keys=load_directory(database), routes=routes))
         self.plane = Plane(
             database=database,
             publisher=Publisher(self.snapshots.current.keys, LimitBook(), self.snapshots.publish),
+            ledger=self.threaded.desk,
             clock_ms=lambda: self.now_ms,
             entropy=os.urandom,
         )
@@ -110,8 +116,9 @@ def world(tmp_path: Path) -> Iterator[World]:
     url = f"sqlite:///{tmp_path}/headgate.db"
     migrate(url)
     database = open_database(url)
-    yield World(database)
-    database.close()
+    with ExitStack() as stack:
+        stack.callback(database.close)
+        yield World(database, stack)
 
 
 @pytest.fixture

@@ -16,7 +16,9 @@ def test_an_empty_database_gets_an_organization_a_team_and_a_key_that_works(worl
     assert is_usable(key, world.now_ms)
     assert may_use_model(key, "sandbox/echo")
     assert may_use_model(key, "gpt-4o")
-    assert [event.actor_id for event in world.events()] == ["first-run"] * 3
+    assert [event.actor_id for event in world.events()] == ["first-run"] * 4
+    (line,) = world.snapshots.current.limits.path(key.path, key.id).budgets
+    assert (line.kind, line.budget.amount_nano_usd, line.budget.period) == ("key", 5_000_000_000, "day")
     assert len(list_organizations(world.plane, operator, ListQuery()).data) == 1
 
 

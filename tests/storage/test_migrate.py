@@ -127,11 +127,11 @@ def test_a_schema_at_two_revisions_is_refused(url, path):
         migrate(url)
 
 
-BROKEN_SCRIPT = """
+BROKEN_SCRIPT = f"""
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "9999"
+down_revision = "{REVISION}"
 
 
 def upgrade():
@@ -156,9 +156,9 @@ def test_a_migration_that_fails_half_way_leaves_nothing_behind(url, path, tmp_pa
     before = tables()
     scripts = tmp_path / "scripts"
     shutil.copytree(migrate_module._SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"))
-    (scripts / "versions" / "m0002_broken.py").write_text(BROKEN_SCRIPT)
+    (scripts / "versions" / "m9999_broken.py").write_text(BROKEN_SCRIPT)
     monkeypatch.setattr(migrate_module, "_SCRIPTS", scripts)
-    monkeypatch.setattr(migrate_module, "REVISION", "0002")
+    monkeypatch.setattr(migrate_module, "REVISION", "9999")
     with pytest.raises(RuntimeError, match="stopped in the middle"):
         migrate(url)
     assert tables() == before

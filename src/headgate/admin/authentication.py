@@ -96,7 +96,7 @@ async def authorize(site: Site, actor: Actor, endpoint: AnyEndpoint, row: Row | 
     if row is not None and row.permission == endpoint.permission and may_somewhere(actor, row.permission):
         return
     error = PermissionDeniedError(f"This takes the permission {endpoint.permission}.")
-    noun, verb = endpoint.tag.removesuffix("s"), endpoint.name.partition("_")[0]
+    noun, verb = endpoint.tag.removesuffix("s").replace("-", "_"), endpoint.name.partition("_")[0]
     await run_in_threadpool(
         record_refusal, site.plane, actor, f"{noun}.{verb}", error, object_kind=noun, object_id=object_id
     )

@@ -6,8 +6,9 @@ from headgate.admin.endpoint import ROOT, Call, Endpoint, IfMatch
 from headgate.control import keys as use_cases
 from headgate.control.keys import Key, KeyCreate, KeyCreated, KeyPatch, KeyQuery, KeyRotate
 from headgate.control.page import Page
+from headgate.control.statuses import Adjustment, AdjustmentCreate, KeyStatus, adjust_key, get_key_status
 from headgate.domain.access import Permission
-from headgate.domain.errors import ConflictError, NotFoundError, ProvisionedReadOnlyError
+from headgate.domain.errors import ConflictError, LedgerUnavailableError, NotFoundError, ProvisionedReadOnlyError
 
 
 def _list(call: Call[None, KeyQuery]) -> Page[Key]:
@@ -40,6 +41,14 @@ def _unblock(call: Call[None, None]) -> Key:
 
 def _revoke(call: Call[None, None]) -> None:
     use_cases.revoke_key(call.site.plane, call.actor, call.path["id"], call.if_match)
+
+
+def _status(call: Call[None, None]) -> KeyStatus:
+    return get_key_status(call.site.plane, call.actor, call.path["id"])
+
+
+def _adjust(call: Call[AdjustmentCreate, None]) -> Adjustment:
+    return adjust_key(call.site.plane, call.actor, call.path["id"], call.body, call.if_match)
 
 
 ENDPOINTS: Final = (
@@ -130,5 +139,27 @@ ENDPOINTS: Final = (
         status=204,
         if_match=IfMatch.HONOURED,
         errors=(ProvisionedReadOnlyError,),
+    ),
+    Endpoint(
+        name="read_key_status",
+        method="GET",
+        path=f"{ROOT}/keys/{{id}}/status",
+        permission=Permission.KEYS_READ,
+        handler=_status,
+        summary="Read every account and window that binds a key, those of its scopes included.",
+        response=KeyStatus,
+        errors=(LedgerUnavailableError,),
+    ),
+    Endpoint(
+        name="adjust_key",
+        method="POST",
+        path=f"{ROOT}/keys/{{id}}/adjustments",
+        permission=Permission.BUDGETS_WRITE,
+        handler=_adjust,
+        summary="Post a correction on every account that binds a key, in the present period.",
+        body=AdjustmentCreate,
+        response=Adjustment,
+        if_match=IfMatch.HONOURED,
+        errors=(ConflictError, LedgerUnavailableError),
     ),
 )

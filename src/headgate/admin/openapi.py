@@ -31,7 +31,8 @@ from headgate.domain.errors import (
 Schema = dict[str, Any]
 
 DESCRIPTION: Final = """\
-Manages a Headgate gateway: organizations, teams, projects, users, virtual keys, and what they used.
+Manages a Headgate gateway: organizations, teams, projects, users, virtual keys, what they may
+spend, and what they used.
 
 Times are RFC 3339 in UTC, money is a decimal string in USD, lists are newest first. Whatever can be read carries an
 ETag; send it back as `If-Match` so that two writers do not undo each other, or as `If-None-Match` to be told by a 304
@@ -44,6 +45,9 @@ TAGS: Final = {
     "projects": "Projects of a team or an organization.",
     "users": "People, and the roles they hold.",
     "keys": "Virtual keys: what applications authenticate with. A secret is shown once.",
+    "budgets": "So much money per period: on a scope, a key, or an end user, a model or a tag of an organization.",
+    "rate-limits": "Requests and tokens per window, and requests at once, on whatever a budget may hang on.",
+    "ledger": "What was spent and is held: whether all of it adds up.",
     "tokens": "Personal access tokens of the caller.",
     "me": "Who the caller is and what he may do.",
     "audit": "Every management action and every denied one.",

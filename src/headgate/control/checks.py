@@ -18,12 +18,15 @@ from headgate.domain.errors import (
     ProvisionedReadOnlyError,
     ValidationFailedError,
 )
+from headgate.domain.money import parse_usd
 
 SLUG: Final = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$"
 _LINE: Final = r"^[^\x00-\x1f\x7f]+$"
 _EMAIL: Final = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$"
 _SHA256: Final = r"^[0-9A-Fa-f]{64}$"
 _TAG: Final = r"^[A-Za-z0-9_.-]{1,64}$"
+_USD: Final = r"^[0-9]{1,7}(\.[0-9]{1,9})?$"
+_SIGNED_USD: Final = r"^-?[0-9]{1,7}(\.[0-9]{1,9})?$"
 
 MAX_MODELS: Final = 64
 MAX_TAGS: Final = 16
@@ -40,6 +43,11 @@ Globs = Annotated[
 TagKey = Annotated[str, Meta(min_length=1, max_length=64)]
 TagValue = Annotated[str, Meta(pattern=_LINE, min_length=1, max_length=256)]
 SecretDigest = Annotated[str, Meta(pattern=_SHA256, description="The SHA-256 of a secret as 64 hexadecimal digits.")]
+Usd = Annotated[str, Meta(pattern=_USD, max_length=24, description="A decimal of USD, nine places at most.")]
+SignedUsd = Annotated[str, Meta(pattern=_SIGNED_USD, max_length=25, description="As an amount, perhaps negative.")]
+LimitedName = Annotated[
+    str, Meta(pattern=_LINE, min_length=1, max_length=256, description="A name, or `*`: each one for itself.")
+]
 Timestamp = Annotated[str, Meta(max_length=40, description="A time as RFC 3339 has it, e.g. 2027-01-31T12:00:00Z.")]
 
 
@@ -51,6 +59,26 @@ def check_slug(slug: str) -> str:
 def check_name(name: str, param: str = "name") -> str:
     """Return ``name``, or raise `ValidationFailedError`."""
     return _match(_LINE, name, 200, param, "1 to 200 characters without control characters")
+
+
+def check_line(text: str, param: str) -> str:
+    """Return ``text``, or raise `ValidationFailedError` where it is not one line of 1 to 256 characters."""
+    return _match(_LINE, text, 256, param, "1 to 256 characters without control characters")
+
+
+def check_usd(amount: str, param: str, *, signed: bool = False) -> int:
+    """Return the nano-USD of a decimal of USD, exactly.
+
+    Raises:
+        ValidationFailedError: no plain decimal, negative unless ``signed``, of more than nine places, or above
+            9,000,000 USD, beyond which amounts are not exact everywhere.
+    """
+    _match(_SIGNED_USD if signed else _USD, amount, 25, param, 'a decimal of USD such as "12.50", nine places at most')
+    try:
+        nano_usd = parse_usd(amount.removeprefix("-"))
+    except ValueError as error:
+        raise ValidationFailedError(f"`{param}` must not be above 9000000 USD.", param=param) from error
+    return -nano_usd if amount.startswith("-") else nano_usd
 
 
 def check_email(email: str) -> str:

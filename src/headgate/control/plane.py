@@ -1,7 +1,7 @@
 """What every use case is given, and the two ways to touch the database: `view` and `change`.
 
 A change is one transaction: authorisation, the rows, their audit event; then, after the commit and still in its turn,
-the new key directory. What is refused leaves an audit event of its own behind.
+the new key directory and limits. What is refused leaves an audit event of its own behind.
 """
 
 from collections.abc import Callable, Generator
@@ -19,6 +19,7 @@ from headgate.domain.errors import HeadgateError, NotFoundError, PermissionDenie
 from headgate.identity.actor import Actor, ActorKind, may
 from headgate.identity.directory import KeyDirectory
 from headgate.identity.secrets import KEY_PREFIX
+from headgate.ledger.desk import LedgerDesk
 from headgate.ledger.limit_book import LimitBook
 from headgate.storage.engine import Database
 
@@ -28,6 +29,7 @@ class Plane(Struct, frozen=True):
 
     database: Database
     publisher: Publisher
+    ledger: LedgerDesk
     clock_ms: Callable[[], int]
     """Wall-clock ms since the epoch."""
     entropy: Callable[[int], bytes]

@@ -1,4 +1,4 @@
-"""From rows to the key directory: all of it at the start, and one changed key or scope at a time after that.
+"""From rows to the key directory and the limits: all at the start, and what a change touches after that.
 
 Every management change runs in a turn of the `Publisher`, so directories are published in the order of their commits.
 """
@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 from msgspec import json
 from sqlalchemy import Connection, Select, select
 
+from headgate.control.limit_rows import all_limits
 from headgate.domain.access import ScopeKind
 from headgate.identity.directory import KeyDirectory, KeyEntry, ScopeEntry
 from headgate.ledger.limit_book import LimitBook
@@ -58,6 +59,13 @@ def load_directory(database: Database) -> KeyDirectory:
     """Read every scope and every key that is not revoked."""
     with database.read() as connection:
         return KeyDirectory.build(_read_keys(connection), _read_scopes(connection))
+
+
+def load_limits(database: Database) -> LimitBook:
+    """Read every budget, every rate limit, and the time zones that periods are cut in."""
+    with database.read() as connection:
+        zones = select(scopes.c.id, scopes.c.time_zone).where(scopes.c.time_zone.is_not(None))
+        return LimitBook.build(all_limits(connection), [(row[0], row[1]) for row in connection.execute(zones)])
 
 
 def _read_scopes(connection: Connection) -> Iterator[ScopeEntry]:

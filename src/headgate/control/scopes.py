@@ -12,8 +12,10 @@ from sqlalchemy import ColumnElement, delete, select
 
 from headgate.audit.event import Facts
 from headgate.control import checks
+from headgate.control.budgets import remove_budgets_of
 from headgate.control.page import ListQuery, Page, check_limit, decode_cursor, page_of
 from headgate.control.plane import Change, Plane, change, view
+from headgate.control.rate_limits import remove_rates_of
 from headgate.control.tree import (
     ScopeRow,
     find_by_slug,
@@ -95,6 +97,8 @@ def add_scope(
     )
     insert_scope(current.connection, scope)
     current.keys = current.keys.with_scope(scope.entry)
+    if scope.time_zone is not None:
+        current.limits = current.limits.with_time_zone(scope.id, scope.time_zone)
     current.record(scope.id, scope.organization_id, None, facts_of(scope), action=f"{kind}.create", object_kind=kind)
     return scope
 
@@ -106,6 +110,8 @@ def write_scope(current: Change, before: ScopeRow, after: ScopeRow, verb: str) -
     newer = update_scope(current.connection, after, current.now_ms)
     if newer.entry != before.entry:
         current.keys = current.keys.with_scope(newer.entry)
+    if newer.time_zone is not None and newer.time_zone != before.time_zone:
+        current.limits = current.limits.with_time_zone(newer.id, newer.time_zone)
     kind = before.kind
     current.record(
         newer.id,
@@ -119,13 +125,15 @@ def write_scope(current: Change, before: ScopeRow, after: ScopeRow, verb: str) -
 
 
 def remove_scope(current: Change, scope: ScopeRow) -> None:
-    """Delete a scope that nothing hangs on, with the roles on it.
+    """Delete a scope that nothing hangs on, with the roles on it and its limits.
 
     Raises:
         ConflictError: scopes or keys hang on it.
     """
     if holds_anything(current.connection, scope):
         raise ConflictError(f"Scopes or keys, perhaps revoked ones, hang on this {scope.kind}; block it instead.")
+    remove_budgets_of(current, scope.id)
+    remove_rates_of(current, scope.id)
     current.connection.execute(delete(role_bindings).where(role_bindings.c.scope_id == scope.id))
     current.connection.execute(delete(scopes).where(scopes.c.id == scope.id))
     current.keys = current.keys.without_scope(scope.id)

@@ -13,6 +13,8 @@ PROJECT: Final = "proj"
 USER: Final = "user"
 KEY: Final = "key"
 TOKEN: Final = "pat"  # noqa: S105  a kind of id
+BUDGET: Final = "bud"
+RATE_LIMITS: Final = "lim"
 AUDIT_EVENT: Final = "aud"
 REQUEST: Final = "req"
 

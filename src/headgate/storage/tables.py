@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION: Final = "0001"
+REVISION: Final = "0003"
 """The migration that this code's tables are the result of."""
 
 metadata: Final = MetaData(
@@ -119,6 +119,60 @@ virtual_keys: Final = Table(
     # Only the file and `apply` manage rows of their own; a million keys of the API stay out of this index.
     Index("ix_virtual_keys_managed_by", "managed_by", sqlite_where=text("managed_by <> 'api'")),
     Index("uq_virtual_keys_live_name", "scope_id", "name", unique=True, sqlite_where=text("revoked_at_ms IS NULL")),
+)
+
+budgets: Final = Table(
+    "budgets",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("organization_id", Text, ForeignKey("scopes.id"), nullable=False),
+    # Whose readers see it: the scope it hangs on, that of its key, or the organization of what a request names.
+    Column("scope_id", Text, ForeignKey("scopes.id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("amount_nano_usd", BigInteger, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("override_amount_nano_usd", BigInteger, nullable=True),
+    Column("override_until_ms", BigInteger, nullable=True),
+    Column("managed_by", Text, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("updated_at_ms", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    CheckConstraint("amount_nano_usd BETWEEN 0 AND 9000000000000000", name="amount"),
+    CheckConstraint("(override_amount_nano_usd IS NULL) = (override_until_ms IS NULL)", name="override"),
+    UniqueConstraint("kind", "target", "period", "mode"),
+    Index("ix_budgets_organization_id", "organization_id", "id"),
+    Index("ix_budgets_scope_id", "scope_id", "id"),
+    Index("ix_budgets_target", "target", "id"),
+    Index("ix_budgets_managed_by", "managed_by", sqlite_where=text("managed_by <> 'api'")),
+)
+
+rate_limits: Final = Table(
+    "rate_limits",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("organization_id", Text, ForeignKey("scopes.id"), nullable=False),
+    Column("scope_id", Text, ForeignKey("scopes.id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("rpm", BigInteger, nullable=True),
+    Column("tpm", BigInteger, nullable=True),
+    Column("tph", BigInteger, nullable=True),
+    Column("tpd", BigInteger, nullable=True),
+    Column("concurrency", BigInteger, nullable=True),
+    Column("tpm_mode", Text, nullable=False),
+    Column("tph_mode", Text, nullable=False),
+    Column("tpd_mode", Text, nullable=False),
+    Column("managed_by", Text, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("updated_at_ms", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    UniqueConstraint("kind", "target"),
+    Index("ix_rate_limits_organization_id", "organization_id", "id"),
+    Index("ix_rate_limits_scope_id", "scope_id", "id"),
+    Index("ix_rate_limits_target", "target", "id"),
+    Index("ix_rate_limits_managed_by", "managed_by", sqlite_where=text("managed_by <> 'api'")),
 )
 
 access_tokens: Final = Table(
