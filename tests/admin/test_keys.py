@@ -6,6 +6,7 @@ import pytest
 
 from headgate.identity.secrets import hash_secret, looks_minted
 from tests.admin.calling import Api
+from tests.admin.people import Tenant
 
 
 @pytest.fixture
@@ -134,3 +135,34 @@ async def test_a_name_is_taken_once_on_a_scope(api: Api, team: str):
     await api.make("/keys", {"scope_id": team, "name": "prod"})
     answer = await api("POST", "/keys", {"scope_id": team, "name": "prod"})
     assert (answer.status, answer.json["code"], answer.json["param"]) == (409, "conflict", "name")
+
+
+async def test_a_key_shows_what_binds_it(api: Api, acme: Tenant):
+    budget = await api.make("/budgets", {"scope_id": acme.id, "amount_usd": "10", "period": "month"})
+    await api.make("/rate-limits", {"scope_id": acme.key, "rpm": 60})
+    answer = await acme.apis["viewer"]("GET", f"/keys/{acme.key}/status")
+    assert answer.json["key_id"] == acme.key
+    (line,) = answer.json["budgets"]
+    assert (line["budget_id"], line["scope_id"], line["limit_usd"], line["free_usd"]) == (
+        budget["id"],
+        acme.id,
+        "10",
+        "10",
+    )
+    assert line["starts_at"] < line["resets_at"]
+    assert answer.json["windows"] == [
+        {"kind": "key", "scope_id": acme.key, "limit_name": "rpm", "limit": 60, "remaining": 60, "resets_at": None}
+    ]
+
+
+async def test_a_correction_is_posted_and_never_below_nothing(api: Api, acme: Tenant):
+    path = f"/keys/{acme.key}/adjustments"
+    bill = {"amount_usd": "2", "reason": "the bill"}
+    assert (await api("POST", path, bill)).status == 409
+    await api.make("/budgets", {"scope_id": acme.key, "amount_usd": "10", "period": "month"})
+    done = await acme.apis["owner"]("POST", path, bill)
+    assert (done.status, done.json["amount_usd"], done.json["budgets"][0]["posted_usd"]) == (200, "2", "2")
+    problem = (await api("POST", path, {"amount_usd": "-3", "reason": "too much"})).json
+    assert (problem["status"], problem["param"]) == (409, "amount_usd")
+    assert (await api("POST", path, {"amount_usd": 1, "reason": "x"})).json["param"] == "amount_usd"
+    assert (await acme.apis["analyst"]("POST", path, bill)).status == 403

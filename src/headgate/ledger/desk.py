@@ -5,6 +5,7 @@ slow, such as reading the whole journal, stays in the thread that asked.
 """
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError
 from pathlib import Path
@@ -106,7 +107,15 @@ class LedgerDesk:
         return replace(report, problems=problems)
 
     def _ask(self, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        coroutine = question()
+        given_up = threading.Event()
+
+        async def answer() -> T:
+            # Cancelling from another thread comes too late for the first step, which is the one that posts.
+            if given_up.is_set():
+                raise asyncio.CancelledError
+            return await question()
+
+        coroutine = answer()
         try:
             future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         except RuntimeError as error:
@@ -115,6 +124,7 @@ class LedgerDesk:
         try:
             return future.result(self._timeout_s)
         except TimeoutError as error:
+            given_up.set()
             future.cancel()
             words = "The ledger did not answer in time; look at the figures before you try again."
             raise LedgerUnavailableError(words) from error
