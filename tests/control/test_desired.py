@@ -10,7 +10,11 @@ from headgate.control.desired import DesiredKey, DesiredOrganization
 @pytest.mark.parametrize(
     ("document", "named"),
     [
-        ({"organizations": [{"slug": "acme", "budgets": []}]}, "budgets"),
+        ({"organizations": [{"slug": "acme", "budget": []}]}, "budget"),
+        ({"organizations": [{"slug": "acme", "budgets": [{"amount_usd": "1"}]}]}, "period"),
+        ({"organizations": [{"slug": "acme", "budgets": [{"amount_usd": 1, "period": "day"}]}]}, "amount_usd"),
+        ({"organizations": [{"slug": "acme", "rate_limits": {"rpm": -1}}]}, "rpm"),
+        ({"organizations": [{"slug": "acme", "tags": [{"budgets": []}]}]}, "name"),
         ({"organizations": [{"slug": "acme", "teams": [{"slug": "ml", "slugg": "x"}]}]}, "slugg"),
         ({"organizations": [{"slug": "Acme"}]}, "slug"),
         ({"organizations": [{"slug": "acme", "keys": [{"name": ""}]}]}, "name"),

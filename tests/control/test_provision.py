@@ -3,6 +3,15 @@
 import pytest
 from msgspec.structs import replace
 
+from headgate.control.budgets import (
+    BudgetCreate,
+    BudgetOverride,
+    BudgetPatch,
+    BudgetQuery,
+    create_budget,
+    list_budgets,
+    patch_budget,
+)
 from headgate.control.keys import (
     KeyCreate,
     KeyPatch,
@@ -16,17 +25,21 @@ from headgate.control.keys import (
 )
 from headgate.control.organizations import OrganizationPatch, block_organization, list_organizations, patch_organization
 from headgate.control.page import ListQuery
+from headgate.control.planned import ChangeAction
 from headgate.control.provision import provision
-from headgate.control.reconcile import ChangeAction
 from headgate.control.teams import TeamCreate, TeamQuery, create_team, list_teams
 from headgate.control.users import RoleBinding, UserPatch, UserQuery, block_user, grant_role, list_users, patch_user
 from headgate.domain.access import ManagedBy, Role
 from headgate.domain.errors import ConflictError, HeadgateError, ProvisionedReadOnlyError, ValidationFailedError
+from headgate.domain.limits import BudgetMode, Period, WindowMode
 from headgate.identity.keys import is_usable
 from headgate.settings.model import (
+    ProvisionedBudget,
     ProvisionedKey,
+    ProvisionedNamedLimits,
     ProvisionedOrganization,
     ProvisionedProject,
+    ProvisionedRateLimits,
     ProvisionedTeam,
     ProvisionedUser,
     Secret,
@@ -220,3 +233,135 @@ def test_a_secret_that_two_keys_shared_over_time_is_refused(world):
     with pytest.raises(ConflictError, match="acme/ml/second"):
         provision(world.plane, [swapped])
     assert world.lookup(PROJECT_SECRET).name == "idx"
+
+
+def usd(amount: int, period: Period = Period.MONTH, mode: BudgetMode = BudgetMode.ENFORCE) -> ProvisionedBudget:
+    return ProvisionedBudget(amount * 1_000_000_000, period, mode)
+
+
+def with_limits(organization: int = 100, team: int = 50, key: int = 20) -> ProvisionedOrganization:
+    ml = ACME.teams[0]
+    rates = ProvisionedRateLimits(tpm=1000, tpm_mode=WindowMode.STRICT)
+    prod = replace(ml.keys[0], budgets=(usd(key), usd(1, Period.DAY, BudgetMode.AUDIT)), rate_limits=rates)
+    search = replace(ml.projects[0], budgets=(usd(5, Period.WEEK),))
+    ada = replace(ACME.users[0], budgets=(usd(3),))
+    return replace(
+        ACME,
+        teams=(replace(ml, keys=(prod,), projects=(search,), budgets=(usd(team),)),),
+        users=(ada,),
+        budgets=(usd(organization),),
+        end_users=(ProvisionedNamedLimits("*", (usd(1, Period.DAY),), ProvisionedRateLimits(rpm=5)),),
+        tags=(ProvisionedNamedLimits("env=prod", (usd(2, Period.DAY),)),),
+    )
+
+
+def bound(world) -> list[tuple[str, int]]:
+    found = world.lookup(TEAM_SECRET)
+    path = world.snapshots.current.limits.path(found.path, found.id, end_user="ada", tags=found.tags)
+    return sorted((line.kind.value, line.budget.amount_nano_usd // 1_000_000_000) for line in path.budgets)
+
+
+def test_limits_of_the_file_bind_when_it_returns(world):
+    made = provision(world.plane, [with_limits()])
+    assert [(step.action, step.kind, step.path) for step in made if step.kind in ("budget", "rate_limits")] == [
+        ("create", "budget", "acme/month"),
+        ("create", "budget", "acme/end_users/*/day"),
+        ("create", "rate_limits", "acme/end_users/*"),
+        ("create", "budget", "acme/tags/env=prod/day"),
+        ("create", "budget", "acme/ada@example.com/month"),
+        ("create", "budget", "acme/ml/month"),
+        ("create", "budget", "acme/ml/prod/month"),
+        ("create", "budget", "acme/ml/prod/day/audit"),
+        ("create", "rate_limits", "acme/ml/prod"),
+        ("create", "budget", "acme/ml/search/week"),
+    ]
+    assert bound(world) == [("end_user", 1), ("key", 1), ("key", 20), ("organization", 100), ("tag", 2), ("team", 50)]
+
+
+def test_limits_of_the_file_the_second_time_change_and_log_nothing(world):
+    provision(world.plane, [with_limits()])
+    events, snapshot = world.event_count(), world.snapshots.current
+    assert provision(world.plane, [with_limits()]) == ()
+    assert (world.event_count(), world.snapshots.current) == (events, snapshot)
+
+
+def test_a_file_may_lower_and_raise_a_whole_branch_and_contradict_itself_nowhere(world):
+    provision(world.plane, [with_limits()])
+    lowered = provision(world.plane, [with_limits(10, 8, 6)])
+    assert [(step.action, step.path, step.fields) for step in lowered] == [
+        ("update", "acme/month", ("amount_usd",)),
+        ("update", "acme/ml/month", ("amount_usd",)),
+        ("update", "acme/ml/prod/month", ("amount_usd",)),
+    ]
+    provision(world.plane, [with_limits(1000, 900, 800)])
+    with pytest.raises(ValidationFailedError, match=r"acme/ml/prod/month.*amount_usd") as refused:
+        provision(world.plane, [with_limits(1000, 900, 901)])
+    assert refused.value.param == "amount_usd"
+    assert {("organization", 1000), ("team", 900), ("key", 800)} <= set(bound(world))
+
+
+def test_limits_that_left_the_file_are_gone_and_others_stay(world, operator):
+    provision(world.plane, [with_limits()])
+    team = list_teams(world.plane, operator, TeamQuery()).data[0].id
+    body = BudgetCreate(scope_id=team, amount_usd="7", period=Period.DAY)
+    others = create_budget(world.plane, operator, body)
+    steps = provision(world.plane, [ACME])
+    assert {(step.action, step.kind) for step in steps} == {("prune", "budget"), ("prune", "rate_limits")}
+    assert len(steps) == 10
+    assert bound(world) == [("team", 7)]
+    assert list_budgets(world.plane, operator, BudgetQuery()).data == [others]
+
+
+def test_a_key_that_left_the_file_takes_its_limits_along(world):
+    provision(world.plane, [with_limits()])
+    dropped = with_limits()
+    dropped = replace(dropped, teams=(replace(dropped.teams[0], keys=()),))
+    steps = provision(world.plane, [dropped])
+    assert sorted((str(step.action), step.path) for step in steps) == [
+        ("block", "acme/ml/prod"),
+        ("prune", "acme/ml/prod"),
+        ("prune", "acme/ml/prod/day/audit"),
+        ("prune", "acme/ml/prod/month"),
+    ]
+    steps = provision(world.plane, [with_limits()])
+    assert [step.action for step in steps] == ["update", "create", "create", "create"]
+
+
+def test_an_organization_that_left_the_file_takes_its_limits_along(world, operator):
+    provision(world.plane, [with_limits()])
+    provision(world.plane, [])
+    assert list_budgets(world.plane, operator, BudgetQuery()).data == []
+    assert len(world.snapshots.current.limits) == 0
+
+
+def test_what_the_file_limits_is_read_only_elsewhere(world, operator):
+    provision(world.plane, [with_limits()])
+    for budget in list_budgets(world.plane, operator, BudgetQuery()).data:
+        assert budget.managed_by is ManagedBy.FILE
+        with pytest.raises(ProvisionedReadOnlyError):
+            patch_budget(world.plane, operator, budget.id, BudgetPatch(amount_usd="0"))
+
+
+def test_the_file_takes_over_a_budget_that_stands_in_its_place(world, operator):
+    provision(world.plane, [ACME])
+    acme = list_organizations(world.plane, operator, ListQuery()).data[0].id
+    override = BudgetOverride(amount_usd="9", until="2199-01-01T00:00:00Z")
+    body = BudgetCreate(scope_id=acme, amount_usd="7", period=Period.MONTH, override=override)
+    made = create_budget(world.plane, operator, body)
+    step = next(step for step in provision(world.plane, [with_limits()]) if step.path == "acme/month")
+    assert (step.action, step.id, step.fields) == ("update", made.id, ("amount_usd", "override", "managed_by"))
+
+
+@pytest.mark.parametrize(
+    ("organization", "param"),
+    [
+        (replace(ACME, budgets=(usd(1), usd(2))), "budgets"),
+        (replace(ACME, tags=(ProvisionedNamedLimits("env", (usd(1),)),)), "tag"),
+        (replace(ACME, models=(ProvisionedNamedLimits("a"), ProvisionedNamedLimits("a"))), "name"),
+    ],
+    ids=["twice", "no value", "name twice"],
+)
+def test_limits_that_contradict_each_other_are_refused_with_their_place(world, organization, param):
+    with pytest.raises(ValidationFailedError, match=r"^acme") as refused:
+        provision(world.plane, [organization])
+    assert refused.value.param == param

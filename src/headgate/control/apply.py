@@ -5,7 +5,8 @@ from msgspec.structs import replace
 
 from headgate.control.desired import DesiredOrganization
 from headgate.control.plane import Plane, change
-from headgate.control.reconcile import Absent, ChangeAction, PlannedChange, Reconciler
+from headgate.control.planned import ChangeAction, PlannedChange
+from headgate.control.reconcile import Absent, Reconciler
 from headgate.domain.access import ManagedBy
 from headgate.identity.actor import Actor
 

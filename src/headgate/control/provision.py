@@ -2,13 +2,35 @@
 
 from collections.abc import Sequence
 
-from headgate.control.desired import DesiredKey, DesiredOrganization, DesiredProject, DesiredTeam, DesiredUser
+from msgspec.structs import asdict
+
+from headgate.control.desired import (
+    DesiredBudget,
+    DesiredKey,
+    DesiredNamedLimits,
+    DesiredOrganization,
+    DesiredProject,
+    DesiredRateLimits,
+    DesiredTeam,
+    DesiredUser,
+)
 from headgate.control.plane import Plane, change
-from headgate.control.reconcile import Absent, PlannedChange, Reconciler
+from headgate.control.planned import PlannedChange
+from headgate.control.reconcile import Absent, Reconciler
 from headgate.domain.access import ManagedBy, Role
 from headgate.domain.errors import ValidationFailedError
+from headgate.domain.money import format_usd
 from headgate.identity.actor import Actor, ActorKind
-from headgate.settings.model import ProvisionedKey, ProvisionedOrganization, ProvisionedTeam, ProvisionedUser
+from headgate.settings.model import (
+    ProvisionedBudget,
+    ProvisionedKey,
+    ProvisionedNamedLimits,
+    ProvisionedOrganization,
+    ProvisionedProject,
+    ProvisionedRateLimits,
+    ProvisionedTeam,
+    ProvisionedUser,
+)
 
 
 def provision(plane: Plane, organizations: Sequence[ProvisionedOrganization]) -> tuple[PlannedChange, ...]:
@@ -34,16 +56,34 @@ def _organization(settings: ProvisionedOrganization) -> DesiredOrganization:
         users=tuple(_user(user) for user in settings.users),
         # Only leaving the file blocks what the file made, so coming back lifts it.
         blocked=False,
+        budgets=_budgets(settings.budgets),
+        rate_limits=_rate_limits(settings.rate_limits),
+        end_users=_named(settings.end_users),
+        models=_named(settings.models),
+        tags=_named(settings.tags),
     )
 
 
 def _team(settings: ProvisionedTeam) -> DesiredTeam:
-    projects = [
-        DesiredProject(slug=project.slug, name=project.name, keys=_keys(project.keys), blocked=False)
-        for project in settings.projects
-    ]
     return DesiredTeam(
-        slug=settings.slug, name=settings.name, keys=_keys(settings.keys), projects=tuple(projects), blocked=False
+        slug=settings.slug,
+        name=settings.name,
+        keys=_keys(settings.keys),
+        projects=tuple(_project(project) for project in settings.projects),
+        blocked=False,
+        budgets=_budgets(settings.budgets),
+        rate_limits=_rate_limits(settings.rate_limits),
+    )
+
+
+def _project(settings: ProvisionedProject) -> DesiredProject:
+    return DesiredProject(
+        slug=settings.slug,
+        name=settings.name,
+        keys=_keys(settings.keys),
+        blocked=False,
+        budgets=_budgets(settings.budgets),
+        rate_limits=_rate_limits(settings.rate_limits),
     )
 
 
@@ -58,6 +98,8 @@ def _keys(settings: Sequence[ProvisionedKey]) -> tuple[DesiredKey, ...]:
             secret=None if key.secret is None else key.secret.reveal(),
             secret_sha256=None if key.secret_sha256 is None else key.secret_sha256.reveal(),
             blocked=False,
+            budgets=_budgets(key.budgets),
+            rate_limits=_rate_limits(key.rate_limits),
         )
         for key in settings
     )
@@ -69,4 +111,32 @@ def _user(settings: ProvisionedUser) -> DesiredUser:
     except ValueError as error:
         names = ", ".join(Role)
         raise ValidationFailedError(f"{settings.email}: a role is one of {names}.", param="roles") from error
-    return DesiredUser(email=settings.email, name=settings.name, roles=roles, blocked=False)
+    return DesiredUser(
+        email=settings.email,
+        name=settings.name,
+        roles=roles,
+        blocked=False,
+        budgets=_budgets(settings.budgets),
+        rate_limits=_rate_limits(settings.rate_limits),
+    )
+
+
+def _budgets(settings: Sequence[ProvisionedBudget]) -> tuple[DesiredBudget, ...]:
+    return tuple(
+        DesiredBudget(amount_usd=format_usd(budget.amount_nano_usd), period=budget.period, mode=budget.mode)
+        for budget in settings
+    )
+
+
+def _rate_limits(settings: ProvisionedRateLimits | None) -> DesiredRateLimits:
+    # A block that left the file is one without limits: they go.
+    return DesiredRateLimits() if settings is None else DesiredRateLimits(**asdict(settings))
+
+
+def _named(settings: Sequence[ProvisionedNamedLimits]) -> tuple[DesiredNamedLimits, ...]:
+    return tuple(
+        DesiredNamedLimits(
+            name=limits.name, budgets=_budgets(limits.budgets), rate_limits=_rate_limits(limits.rate_limits)
+        )
+        for limits in settings
+    )

@@ -22,6 +22,8 @@ from headgate.control.desired import (
 from headgate.control.key_rows import KeyRow, find_live_key, key_of
 from headgate.control.keys import add_key, check_new_digest, end_key, given_digest, write_key
 from headgate.control.plane import Change
+from headgate.control.planned import ChangeAction, PlannedChange
+from headgate.control.reconcile_limits import LimitReconciler
 from headgate.control.scopes import add_scope, remove_scope, write_scope
 from headgate.control.timestamps import parse_time
 from headgate.control.tree import ScopeRow, find_by_slug, holds_anything, path_of, scope_of, visible
@@ -44,16 +46,6 @@ from headgate.storage.tables import scopes, virtual_keys
 P = Permission
 
 
-class ChangeAction(StrEnum):
-    """What was done, or would be."""
-
-    CREATE = "create"
-    UPDATE = "update"
-    BLOCK = "block"
-    PRUNE = "prune"
-    """A key revoked, or an empty scope deleted."""
-
-
 class Absent(StrEnum):
     """What becomes of rows that their owner names no more."""
 
@@ -61,25 +53,6 @@ class Absent(StrEnum):
     BLOCK = "block"
     PRUNE = "prune"
     """Revoked or deleted; a scope that cannot be deleted, and every person, is blocked."""
-
-
-class PlannedChange(Struct, frozen=True, kw_only=True):
-    """One step from the present state to the desired one."""
-
-    action: ChangeAction
-    kind: str
-    """organization, team, project, user or key."""
-    path: str
-    """Slugs from the organization down; a key's name or a person's e-mail address comes last."""
-    fields: tuple[str, ...] = ()
-    """What differs, for updates."""
-    id: str | None = None
-    """`None` in a plan for what does not exist yet."""
-    secret: str | None = None
-    """Of a key that was made with a minted secret: shown this once."""
-
-    def __repr__(self) -> str:
-        return f"PlannedChange({self.action.value} {self.kind} {self.path})"
 
 
 class Reconciler:
@@ -94,6 +67,7 @@ class Reconciler:
         self._named: set[str] = set()
         self._place = ""
         """Where in the tree the run is: an error says so."""
+        self._limits = LimitReconciler(current, manager, self.changes.append, self._at)
 
     def run(self, organizations: Sequence[DesiredOrganization]) -> tuple[PlannedChange, ...]:
         """Make every difference good and return them in order.
@@ -107,9 +81,13 @@ class Reconciler:
             if self._absent is not Absent.LEAVE:
                 self._end_absent_keys()
                 self._end_absent_scopes()
+            self._limits.finish(end_absent=self._absent is not Absent.LEAVE)
         except HeadgateError as error:
             raise type(error)(f"{self._place}: {error.message}", param=error.param, reason=error.reason) from error
         return tuple(self.changes)
+
+    def _at(self, path: str) -> None:
+        self._place = path
 
     def _organization(self, desired: DesiredOrganization) -> None:
         self._place = desired.slug
@@ -126,6 +104,7 @@ class Reconciler:
             if desired.blocked not in (None, present.blocked):
                 current.allow(P.ORGANIZATIONS_WRITE, (), noun="installation", seen_by=P.SCOPES_READ)
         scope = self._scope(ScopeKind.ORGANIZATION, None, desired, present, desired.slug)
+        self._limits.scope(scope, desired, desired.slug)
         self._keys(scope, desired.keys, desired.slug)
         for user in desired.users:
             self._user(scope, user, f"{desired.slug}/{user.email}")
@@ -137,11 +116,13 @@ class Reconciler:
         connection = self._current.connection
         present = find_by_slug(connection, organization.id, ScopeKind.TEAM, desired.slug)
         scope = self._scope(ScopeKind.TEAM, organization, desired, present, path)
+        self._limits.scope(scope, desired, path)
         self._keys(scope, desired.keys, path)
         for project in desired.projects:
             self._place = place = f"{path}/{project.slug}"
             present = find_by_slug(connection, scope.id, ScopeKind.PROJECT, project.slug)
             made = self._scope(ScopeKind.PROJECT, scope, project, present, place)
+            self._limits.scope(made, project, place)
             self._keys(made, project.keys, place)
 
     def _scope(
@@ -194,9 +175,10 @@ class Reconciler:
 
     def _keys(self, scope: ScopeRow, desired: Sequence[DesiredKey], path: str) -> None:
         for key in desired:
-            self._key(scope, key, f"{path}/{key.name}")
+            place = f"{path}/{key.name}"
+            self._limits.key(self._key(scope, key, place), key, place)
 
-    def _key(self, scope: ScopeRow, desired: DesiredKey, path: str) -> None:
+    def _key(self, scope: ScopeRow, desired: DesiredKey, path: str) -> KeyRow:
         self._place = path
         expires_at_ms = None if desired.expires_at is None else parse_time(desired.expires_at, "expires_at")
         present = find_live_key(self._current.connection, scope.id, desired.name)
@@ -218,17 +200,18 @@ class Reconciler:
             self._named.add(made.id)
             minted = secret if desired.secret is None else None
             self._note(ChangeAction.CREATE, "key", path, made.id, secret=minted)
-            return
+            return made
         self._named.add(present.id)
         after = self._desired_key(present, desired, expires_at_ms)
         if present.managed_by is ManagedBy.FILE and self._manager is not ManagedBy.FILE:
             if after != present:
                 checks.refuse_file_managed(present.managed_by)
-            return
+            return present
         after = replace(after, managed_by=self._manager)
         if after != present:
             write_key(self._current, present, after, "update")
             self._note(ChangeAction.UPDATE, "key", path, present.id, _differing(present, after))
+        return after
 
     def _desired_key(self, present: KeyRow, desired: DesiredKey, expires_at_ms: int | None) -> KeyRow:
         after = replace(
@@ -266,6 +249,7 @@ class Reconciler:
             blocked = present.blocked if desired.blocked is None else desired.blocked
             after = replace(present, name=checks.check_name(desired.name), blocked=blocked)
             user = self._write_scope(present, after, path)
+        self._limits.scope(user, desired, path)
         self._roles(organization, user, desired, path)
 
     def _roles(self, organization: ScopeRow, user: ScopeRow, desired: DesiredUser, path: str) -> None:
