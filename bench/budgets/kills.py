@@ -86,7 +86,7 @@ def run(place: Path, cycles: int, seed: int = 1, limit_usd: str = "100000") -> K
             for cycle in range(cycles):
                 gateway.start()
                 ready.append(gateway.ready_s)
-                asyncio.run(load.cycle(gateway, cycle, chance.uniform(0.3, 2.2)))
+                asyncio.run(load.cycle(gateway, cycle, chance.uniform(0.1, 1.6)))
             gateway.start()
             ready.append(gateway.ready_s)
             return asyncio.run(_conclude(gateway, upstream, load, cycles, ready))

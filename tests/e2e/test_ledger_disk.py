@@ -137,7 +137,6 @@ def test_o5_a_disk_that_cannot_be_written_refuses_money_alone_and_heals_by_itsel
             load.wait_for((PAID, 200, None), (FREE, 200, None))
         answered = {code for _, status, code in load.answers if status != 200}
         assert answered == {"ledger_unavailable"}
-        gateway.start()
         with gateway:
             _nothing_was_sent_without_an_intent(gateway, upstream)
 
