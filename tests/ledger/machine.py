@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from headgate.domain.limits import BudgetMode, LimitedKind, Period, RateLimits, WindowMode
 from headgate.ledger.derivation import Derivation
 from headgate.ledger.engine import Engine
+from headgate.ledger.fold import Fold
 from headgate.ledger.limit_book import LimitBook, LimitPath
 from headgate.ledger.outcomes import Ask, Claim, Held, Refusal
 from headgate.ledger.periods import FOREVER_MS
@@ -253,6 +254,9 @@ class LedgerMachine(RuleBasedStateMachine):
             name: (derivation.posted.get(number, 0), derivation.held.get(number, 0))
             for number, (name, _, _) in derivation.limits.items()
         }
+        fold = Fold()
+        fold.take(self.rows)
+        assert without_nothing(fold.posted) == without_nothing(derivation.posted), "I3: two sums of the same rows"
         there = balances(self.engine)
         assert {name: pair for name, pair in said.items() if name in there} == there
         assert not any(held for name, (_, held) in said.items() if name not in there)
@@ -299,6 +303,10 @@ class LedgerMachine(RuleBasedStateMachine):
             assert whole.chart.windows[name].total + whole.chart.windows[name].debt >= 0
             if not self.jumped:
                 assert whole.chart.windows[name].remaining(now.mono_ms) == ring.remaining(now.mono_ms)
+
+
+def without_nothing(sums: dict[int, int]) -> dict[int, int]:
+    return {number: amount for number, amount in sums.items() if amount}
 
 
 class Store:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -232,6 +233,52 @@ async def test_what_queues_while_a_commit_runs_is_the_next_group(tmp_path: Path)
         await asyncio.gather(*(ledger.reserve(claim(f"r{number}", PATH, 1)) for number in range(500)))
 
         assert disk.commits <= 3
+
+
+async def test_who_asked_before_a_checkpoint_is_not_kept_waiting_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, saved = Disk(), []
+    async with opened(tmp_path / "ledger.db", disk) as ledger:
+        await ledger.flushed()
+        save = JournalFile.save
+        gate = threading.Event()
+
+        def kept(*arguments: object) -> None:
+            assert gate.wait(10)
+            saved.append(save(*arguments))
+
+        monkeypatch.setattr(JournalFile, "save", kept)
+        loop = asyncio.get_running_loop()
+        before = loop.create_task(ledger.reserve(claim("before", PATH, 1)))
+        await asyncio.sleep(0)
+        ledger.checkpoint()
+        after = loop.create_task(ledger.reserve(claim("after", PATH, 1)))
+
+        assert held(await before)
+        assert (saved, after.done()) == ([], False)
+        gate.set()
+        assert held(await after)
+        assert saved == [None]
+        assert verify_journal(tmp_path / "ledger.db", ledger.balances()).adds_up
+
+
+async def test_more_than_one_group_of_rows_is_told_only_when_all_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headgate.ledger.journal._MOST_TOGETHER", 3)
+    disk, file = Disk(), tmp_path / "ledger.db"
+    async with opened(file, disk) as ledger:
+        await ledger.flushed()
+        for number in range(20):
+            ledger.note(b"hit %d" % number)
+        await ledger.reserve(claim("a", PATH, 1))
+        reader = JournalFile(file, writable=False)
+        rows = [row[1] for _, batch in reader.batches(0) for row in batch]
+        reader.close()
+
+        assert "a" in rows
+        assert disk.commits >= 7
 
 
 async def test_an_idle_writer_commits_at_once_and_writes_alone_what_nobody_waits_for(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ held is posted with the reason `recovered`. Nothing is refunded on a guess.
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +18,7 @@ from msgspec import Struct
 
 from headgate.ledger.engine import Engine
 from headgate.ledger.fold import Fold
-from headgate.ledger.journal import Journal, Waiter
+from headgate.ledger.journal import Journal, Queued
 from headgate.ledger.journal_file import JournalFile
 from headgate.ledger.limit_book import LimitPath
 from headgate.ledger.outcomes import (
@@ -35,7 +34,7 @@ from headgate.ledger.outcomes import (
     Settlement,
     Threshold,
 )
-from headgate.ledger.replay import Checkpoint, Replay, take_checkpoint
+from headgate.ledger.replay import Replay, take_checkpoint
 from headgate.ledger.rows import Row
 from headgate.ledger.status import status_of
 from headgate.ledger.waiting import BudgetQueue
@@ -139,16 +138,16 @@ class EmbeddedLedger:
         if claim.path.has_enforced_money:
             self._journal.check()
         now = self._clock()
-        account = self._line_of(claim, now) if wait_s > 0 else None
-        outcome = None if account is not None else self._engine.reserve(claim, now)
-        if wait_s > 0 and isinstance(outcome, Refusal) and outcome.code is RefusalCode.BUDGET_IN_FLIGHT:
-            account = outcome.account
-        if account is not None:
-            outcome = await self._queue.wait(claim, account, wait_s)
-        assert outcome is not None, "decided at once or after waiting"
+        account = None if wait_s <= 0 or self._queue.is_empty else self._line_of(claim, now)
+        outcome = await self._queue.wait(claim, account, wait_s) if account else self._engine.reserve(claim, now)
         if isinstance(outcome, Refusal):
-            return outcome
+            if wait_s <= 0 or account or outcome.code is not RefusalCode.BUDGET_IN_FLIGHT:
+                return outcome
+            outcome = await self._queue.wait(claim, outcome.account, wait_s)
+            if isinstance(outcome, Refusal):
+                return outcome
         if outcome.durable_first:
+            self._changes += 1
             try:
                 await self._journal.durable()
             except BaseException:
@@ -157,13 +156,12 @@ class EmbeddedLedger:
                 if not outcome.again:
                     self.void(claim.rid, reason=Reason.UNSENT)
                 raise
-        self._written()
+        else:
+            self._written()
         return outcome
 
     def _line_of(self, claim: Claim, now: Moment) -> str | None:
         """The account of this path at which somebody waits already."""
-        if self._queue.is_empty:
-            return None
         return self._queue.line_at(self._engine.account_names(claim.path, now))
 
     def dispatched(self, rid: str) -> None:
@@ -215,22 +213,27 @@ class EmbeddedLedger:
         Returns at once. The row is durable some 20 ms later at most while the disk works; a crash before that posts
         the whole hold instead. A second call, and one after `void`, changes nothing and returns how it ended.
         """
-        names = self._accounts_of(rid)
+        names = () if self._queue.is_empty else self._accounts_of(rid)
         settlement = self._engine.settle(rid, amount_nano_usd, tokens, self._clock(), payee=payee, payload=payload)
-        self._ended(names)
+        if names:
+            self._queue.freed(names)
+        self._written()
         return settlement
 
     def void(self, rid: str, *, reason: Reason = Reason.VOIDED, payload: object = None) -> Settlement:
         """End a reservation of which nothing (more) was used; otherwise as `settle`."""
-        names = self._accounts_of(rid)
+        names = () if self._queue.is_empty else self._accounts_of(rid)
         settlement = self._engine.void(rid, self._clock(), reason=reason, payload=payload)
-        self._ended(names)
+        if names:
+            self._queue.freed(names)
+        self._written()
         return settlement
 
     def adjust(self, accounts: tuple[str, ...], delta_nano_usd: int, reason: str) -> tuple[Threshold, ...]:
         """Post a correction on open accounts by name, as a new row. Raises `AdjustmentError`; nothing was changed."""
         thresholds = self._engine.adjust(accounts, delta_nano_usd, reason, self._clock())
-        self._ended(accounts)
+        self._queue.freed(accounts)
+        self._written()
         return thresholds
 
     def note(self, payload: object) -> None:
@@ -261,8 +264,7 @@ class EmbeddedLedger:
     def checkpoint(self, *, prune: bool = False) -> None:
         """Queue the state to be saved behind the rows that led to it."""
         self._changes = 0
-        self._journal.rows.append(take_checkpoint(self._engine, self._clock(), prune=prune))
-        self._journal.nudge()
+        self._journal.save(take_checkpoint(self._engine, self._clock(), prune=prune))
 
     async def aclose(self) -> None:
         """Write everything and let go of the file. Open reservations are left to the next start's recovery."""
@@ -270,15 +272,8 @@ class EmbeddedLedger:
         self._lock.release()
 
     def _accounts_of(self, rid: str) -> tuple[str, ...]:
-        if self._queue.is_empty:
-            return ()
         reservation = self._engine.open.get(rid)
         return () if reservation is None else tuple(account.name for account in reservation.accounts)
-
-    def _ended(self, accounts: tuple[str, ...]) -> None:
-        if accounts:
-            self._queue.freed(accounts)
-        self._written()
 
     def _written(self) -> None:
         self._journal.nudge()
@@ -337,9 +332,6 @@ def open_ledger(
     return EmbeddedLedger(engine, journal, lock, clock, recovery)
 
 
-Queued = deque[Row | Waiter | Checkpoint]
-
-
 def recover(file: JournalFile, now: Moment) -> tuple[Engine, Queued, Fold, Recovery]:
     """Make the engine again and end what the process before left open.
 
@@ -347,7 +339,7 @@ def recover(file: JournalFile, now: Moment) -> tuple[Engine, Queued, Fold, Recov
     """
     began = time.perf_counter()
     saved = file.load()
-    queued: Queued = deque()
+    queued: Queued = []
     engine = Engine(queued.append)
     replay = Replay(engine, now)
     replay.restore(saved.accounts, saved.windows, saved.holds, saved.next_number, saved.horizon_ms)

@@ -15,7 +15,10 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Final
+from itertools import islice
+from typing import Final, cast
+
+from msgspec import Struct
 
 from headgate.domain.errors import LedgerUnavailableError
 from headgate.ledger.fold import Fold
@@ -35,7 +38,21 @@ _MOST_TOGETHER: Final = 4_096
 _FAILURES: Final = (sqlite3.Error, OSError)
 _log: Final = logging.getLogger("headgate.ledger")
 
+_TICKS: Final = 4
+"""How finely the time-out is measured: a waiter is refused after it, and at most a quarter of it later."""
+
 Waiter = asyncio.Future[None]
+
+
+class Saving(Struct, frozen=True):
+    """A checkpoint in its place among the rows."""
+
+    checkpoint: Checkpoint
+    asked: int
+    """How many had asked for durability by then: they wait for the rows before it alone."""
+
+
+Queued = list[Row | Saving]
 
 
 class _AbandonedError(Exception):
@@ -52,12 +69,17 @@ def unavailable(reason: str) -> LedgerUnavailableError:
 
 
 class Journal:
-    """Rows in, durability out. `rows`, `durable` and `nudge` belong to the event loop's thread."""
+    """Rows in, durability out. `rows`, `durable`, `nudge` and `save` belong to the event loop's thread.
+
+    The two threads share a list and a count and no lock: the loop's thread alone appends, the writer alone takes from
+    the front, and each does so in one step of the interpreter. A row is appended before its waiter is counted, and the
+    writer looks at the count first, so every row of those whom it counted is among those that it takes.
+    """
 
     def __init__(
         self,
         file: JournalFile,
-        rows: "deque[Row | Waiter | Checkpoint]",
+        rows: Queued,
         *,
         last_seq: int,
         fold: Fold,
@@ -69,7 +91,7 @@ class Journal:
 
         Args:
             file: used by the writer's thread alone from `start` on.
-            rows: the queue: what is to be written, in order; a waiter in it wants all before it to be durable.
+            rows: the queue: what is to be written, in order.
             last_seq: the newest batch of the file.
             fold: has taken in the rows since the last checkpoint.
             commit_timeout_s: how long a caller waits for durability before it is refused.
@@ -81,25 +103,28 @@ class Journal:
         self._retain_after = retain_after
         self._commit_timeout_s = commit_timeout_s
         self._fold = fold
-        self._seq = last_seq
+        self.committed_seq = last_seq
+        """The newest batch of the file: all of it is durable. Read from any thread; the writer alone sets it."""
         self.rows: Final = rows
         self.failure: str | None = None
         """Why the last commit failed; ``None`` while commits succeed."""
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiters_in = 0
-        self._waiters_out = 0
+        self._asked = 0
+        """How often durability was asked for; the loop's thread counts."""
+        self._answered = 0
+        """How many of them the writer has answered."""
+        self._told = 0
+        """How many of them have heard of it; the waiters from here on are ``_waiting``."""
+        self._waiting: Final[deque[Waiter]] = deque()
+        self._asked_by_tick: Final[deque[int]] = deque(maxlen=_TICKS + 1)
+        self._savings_in = 0
+        self._savings_out = 0
         self._light_sleep = False
         self._deep_sleep = False
         self._stopping: Final = threading.Event()
         self._wake: Final[queue.SimpleQueue[None]] = queue.SimpleQueue()
-        self._deadlines: Final[deque[tuple[float, Waiter]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._thread = threading.Thread(target=self._run, name="headgate-ledger", daemon=True)
-
-    @property
-    def committed_seq(self) -> int:
-        """The last batch that was committed; from any thread."""
-        return self._seq
 
     @property
     def is_full(self) -> bool:
@@ -137,15 +162,13 @@ class Journal:
         loop = self._loop
         assert loop is not None, "the journal has been started"
         waiter: Waiter = loop.create_future()
-        self.rows.append(waiter)
-        self._waiters_in += 1
+        self._waiting.append(waiter)
+        self._asked += 1
         if self._light_sleep or self._deep_sleep:
             self._light_sleep = self._deep_sleep = False
             self._wake.put(None)
-        deadline = loop.time() + self._commit_timeout_s
-        self._deadlines.append((deadline, waiter))
         if self._timer is None:
-            self._timer = loop.call_at(deadline, self._expire)
+            self._timer = loop.call_later(self._commit_timeout_s / _TICKS, self._tick)
         return waiter
 
     def nudge(self) -> None:
@@ -153,6 +176,12 @@ class Journal:
         if self._deep_sleep:
             self._deep_sleep = False
             self._wake.put(None)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Queue a checkpoint behind the rows that led to it."""
+        self._savings_in += 1
+        self.rows.append(Saving(checkpoint, self._asked))
+        self.nudge()
 
     def read(self, after_seq: int) -> Iterator[tuple[int, list[Row]]]:
         """Yield the committed batches after ``after_seq``, over a connection of its own that only reads."""
@@ -164,40 +193,44 @@ class Journal:
 
     # --- On the event loop, called back -----------------------------------------------------------------------------
 
-    def _expire(self) -> None:
-        self._timer = None
+    def _tick(self) -> None:
+        """Refuse who has waited for all the ticks of the time-out; comes as long as anybody waits."""
         loop = self._loop
         assert loop is not None
-        now = loop.time()
-        while self._deadlines:
-            deadline, waiter = self._deadlines[0]
-            if not waiter.done():
-                if deadline > now:
-                    self._timer = loop.call_at(deadline, self._expire)
-                    return
-                waiter.set_exception(unavailable("commit_timeout"))
-            self._deadlines.popleft()
+        self._timer = None
+        ticks = self._asked_by_tick
+        if self._told == self._asked:
+            ticks.clear()
+            return
+        ticks.append(self._asked)
+        if len(ticks) > _TICKS:
+            for waiter in islice(self._waiting, max(0, ticks[0] - self._told)):
+                if not waiter.done():
+                    waiter.set_exception(unavailable("commit_timeout"))
+        self._timer = loop.call_later(self._commit_timeout_s / _TICKS, self._tick)
 
-    def _tell(self, waiters: list[Waiter], failure: str | None) -> None:
-        for waiter in waiters:
+    def _tell(self, answered: int, failure: str | None) -> None:
+        waiting = self._waiting
+        for _ in range(answered - self._told):
+            waiter = waiting.popleft()
             if not waiter.done():
                 if failure is None:
                     waiter.set_result(None)
                 else:
                     waiter.set_exception(unavailable(failure))
-        while self._deadlines and self._deadlines[0][1].done():
-            self._deadlines.popleft()
+        self._told = answered
 
     # --- In the writer's thread -------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         try:
             while True:
-                if self._waiters_in != self._waiters_out or self._stopping.is_set():
-                    if self.rows:
-                        self._write_group()
-                    elif self._stopping.is_set():
+                if self._asked != self._answered:
+                    self._write_group()
+                elif self._stopping.is_set():
+                    if not self.rows:
                         return
+                    self._write_group()
                 elif not self._was_woken():
                     if self.rows:
                         self._write_group()
@@ -214,7 +247,7 @@ class Journal:
         """Wait until somebody asks for durability, and say whether that was before `LAZY_S`."""
         self._light_sleep = True
         # Looked at again after the flag was set: whoever came in between saw no sleeper to wake.
-        if self._waiters_in == self._waiters_out and not self._stopping.is_set():
+        if self._asked == self._answered and not self._stopping.is_set():
             try:
                 self._wake.get(timeout=LAZY_S)
             except queue.Empty:
@@ -225,41 +258,50 @@ class Journal:
 
     def _sleep(self) -> None:
         self._deep_sleep = True
-        if not self.rows and not self._stopping.is_set():
+        if not self.rows and self._asked == self._answered and not self._stopping.is_set():
             self._wake.get()
         self._deep_sleep = False
 
     def _write_group(self) -> None:
-        rows: list[Row] = []
-        waiters: list[Waiter] = []
-        checkpoint: Checkpoint | None = None
-        for _ in range(min(len(self.rows), _MOST_TOGETHER)):
-            item = self.rows.popleft()
-            if type(item) is tuple:
-                rows.append(item)
-            elif isinstance(item, Checkpoint):
-                checkpoint = item
-                break
-            elif isinstance(item, asyncio.Future):
-                waiters.append(item)
-        self._waiters_out += len(waiters)
+        rows, asked, saving = self._take()
         if rows:
-            body, seq = encode_rows(rows), self._seq + 1
-            self._surely(lambda: self._append(seq, body), waiters)
-            self._seq = seq
+            body, seq = encode_rows(rows), self.committed_seq + 1
+            self._surely(lambda: self._commit(seq, body), asked)
             self._fold.take(rows)
-        elif waiters:
-            self._call_back(waiters, None)
-        if checkpoint is not None:
-            self._save(checkpoint)
+        else:
+            self._answer(asked, None)
+        if saving is not None:
+            self._savings_out += 1
+            self._save(saving.checkpoint)
+
+    def _take(self) -> tuple[list[Row], int, Saving | None]:
+        """Take the next group out of the queue, and say whom it answers and what is to be saved behind it."""
+        queue, asked = self.rows, self._asked
+        queued = len(queue)
+        group, saving = queue[:_MOST_TOGETHER], None
+        if len(group) < queued:
+            asked = self._answered
+        # Rare enough to be looked for. It is counted before it is queued, so none is ever taken for a row.
+        if self._savings_in != self._savings_out:
+            for place, each in enumerate(group):
+                if isinstance(each, Saving):
+                    group, saving, asked = group[:place], each, max(self._answered, each.asked)
+                    break
+        del queue[: len(group) + (saving is not None)]
+        return cast("list[Row]", group), asked, saving
+
+    def _commit(self, seq: int, body: bytes) -> None:
+        self._append(seq, body)
+        # Before anybody is told: who was told may ask for it.
+        self.committed_seq = seq
 
     def _save(self, checkpoint: Checkpoint) -> None:
-        seq, sums = self._seq, self._fold.posted
+        seq, sums = self.committed_seq, self._fold.posted
         retain_after = seq if self._retain_after is None else self._retain_after()
-        self._surely(lambda: self._file.save(checkpoint, seq, sums, retain_after), [])
+        self._surely(lambda: self._file.save(checkpoint, seq, sums, retain_after), self._answered)
         self._fold = Fold(checkpoint.holds)
 
-    def _surely(self, commit: Callable[[], None], waiters: list[Waiter]) -> None:
+    def _surely(self, commit: Callable[[], None], asked: int) -> None:
         """Commit, however often it takes; who waits for it hears of the first failure and is not kept waiting."""
         pause_s = FIRST_RETRY_S
         while True:
@@ -269,8 +311,7 @@ class Journal:
                 if self.failure is None:
                     _log.error("the ledger's journal cannot be written; will try again", extra={"reason": str(error)})
                 self.failure = f"{type(error).__name__}: {error}"
-                self._call_back(waiters, self.failure)
-                waiters = []
+                self._answer(asked, self.failure)
                 self._file.reopen()
                 if self._stopping.wait(pause_s):
                     raise _AbandonedError(str(error)) from error
@@ -279,9 +320,13 @@ class Journal:
                 if self.failure is not None:
                     _log.warning("the ledger's journal can be written again")
                     self.failure = None
-                self._call_back(waiters, None)
+                self._answer(asked, None)
                 return
 
-    def _call_back(self, waiters: list[Waiter], failure: str | None) -> None:
-        if waiters and self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._tell, waiters, failure)
+    def _answer(self, asked: int, failure: str | None) -> None:
+        """Let everybody up to the one of this number know, once."""
+        if asked == self._answered:
+            return
+        self._answered = asked
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._tell, asked, failure)
