@@ -48,6 +48,15 @@ def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path):
     assert "Errno" not in done.stderr
 
 
+def test_a_damaged_journal_is_one_line_that_says_what_to_do(tmp_path: Path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "ledger.db").write_text("no database")
+    done = headgate("serve", "--port", "0", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("headgate: data/ledger.db is damaged")
+    assert "Traceback" not in done.stderr
+
+
 def test_a_second_process_leaves_the_database_alone(gateway: tuple[str, Path]):
     _, directory = gateway
     for command in (("serve", "--port", "0"), ("migrate",)):

@@ -98,3 +98,27 @@ def test_what_a_caller_or_a_provider_makes_unwritable_keeps_back_no_row() -> Non
         [10, 0, {"model": "?x", "tags": [["a", "?"]]}],
         [10, 0, [2**63 - 1, -(2**63 - 1), True]],
     ]
+
+
+@pytest.mark.parametrize("found", [1, 99])
+def test_a_file_of_another_format_is_refused_and_left_as_it_is(tmp_path: Path, found: int) -> None:
+    path = tmp_path / "ledger.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL)")
+    connection.execute("INSERT INTO facts VALUES ('format', ?)", (found,))
+    connection.commit()
+
+    for writable in (True, False):
+        with pytest.raises(LedgerCorruptError, match=f"has format {found}, this Headgate reads 2"):
+            JournalFile(path, writable=writable)
+    assert connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == [("facts",)]
+    connection.close()
+
+
+def test_a_database_that_is_no_journal_is_refused(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "ledger.db")
+    connection.execute("CREATE TABLE records (id TEXT)")
+    connection.close()
+
+    with pytest.raises(LedgerCorruptError, match="is no ledger's journal"):
+        JournalFile(tmp_path / "ledger.db")

@@ -62,6 +62,23 @@ def record(rid: str, cost: int) -> RequestRecord:
     )
 
 
+async def test_an_old_database_beside_a_newer_journal_is_no_reason_not_to_start(tmp_path: Path) -> None:
+    async with opened(tmp_path / "ledger.db") as ledger:
+        for rid in ("one", "two"):
+            await ledger.reserve(Claim(rid, PATH, Ask(700), memo(rid)))
+            ledger.settle(rid, 300, 7, payload=record(rid, 300))
+            # Nobody reads these batches any more, as far as this ledger knows: they are taken out.
+            ledger.checkpoint()
+        await ledger.flushed()
+    database = database_at(tmp_path)
+    ledger = open_ledger(tmp_path / "ledger.db")
+    recover_records(ledger, database)
+    ledger.start()
+    await ledger.aclose()
+    assert get(database, "one") is None
+    database.close()
+
+
 async def test_what_ended_and_what_ran_when_the_process_died_are_both_recorded_once(tmp_path: Path) -> None:
     crashed = tmp_path / "crashed"
     crashed.mkdir()

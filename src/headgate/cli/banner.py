@@ -61,7 +61,8 @@ def banner(greeting: Greeting) -> str:
     lines += [f"  provider off   {reason}" for reason in greeting.providers_off]
     lines.append(f"  admin API      {greeting.admin_url}/admin/v1/docs  (admin token: {greeting.admin_token_source})")
     if greeting.secret is not None:
-        lines += ["", "This first start made an organization, a team and a virtual key. It is shown only now:"]
+        words = "This first start made an organization, a team and a virtual key of 5 USD a day. It is shown only now:"
+        lines += ["", words]
         lines += ["", f"  {greeting.secret}"]
     else:
         lines += ["", "Keys are shown only when they are made. No key at hand? Make one:", ""]

@@ -38,7 +38,10 @@ def run_gateway(loaded: "Loaded", log_level: str) -> int:
     Raises:
         CommandError: it cannot start: the text says what stands in the way.
     """
+    import sqlite3
+
     from headgate.app import run
+    from headgate.ledger.journal_file import LedgerCorruptError
     from headgate.providers.build import InvalidProviderError
     from headgate.storage.engine import StorageError
     from headgate.storage.lock import DatabaseLockedError
@@ -48,8 +51,10 @@ def run_gateway(loaded: "Loaded", log_level: str) -> int:
     except InvalidProviderError as error:
         path = f"providers.{error.provider}.{error.field}"
         raise CommandError(str(loaded.error(path, error.message))) from error
-    except (StorageError, DatabaseLockedError) as error:
+    except (StorageError, DatabaseLockedError, LedgerCorruptError) as error:
         raise CommandError(str(error)) from error
+    except sqlite3.Error as error:
+        raise CommandError(f"the ledger's journal in {loaded.settings.data_dir} cannot be opened: {error}") from error
     except OSError as error:
         raise CommandError(_words_of(error)) from error
 

@@ -249,6 +249,10 @@ class EmbeddedLedger:
         """Posted and held of every account in memory, by name: what `headgate.ledger.verify` compares with."""
         return {name: (account.posted, account.held) for name, account in self._engine.chart.accounts.items()}
 
+    def first_seq(self) -> int:
+        """The oldest batch that `read` can yield; the one after `committed_seq` where there is none."""
+        return self._journal.first_seq()
+
     def read(self, after_seq: int) -> Iterator[tuple[int, list[Row]]]:
         """Yield the batches after ``after_seq`` by sequence, for whoever makes records of them; from any thread.
 

@@ -183,6 +183,14 @@ class Journal:
         self.rows.append(Saving(checkpoint, self._asked))
         self.nudge()
 
+    def first_seq(self) -> int:
+        """The oldest batch that is kept, over a connection of its own that only reads."""
+        reader = JournalFile(self._file.path, writable=False)
+        try:
+            return reader.first_seq()
+        finally:
+            reader.close()
+
     def read(self, after_seq: int) -> Iterator[tuple[int, list[Row]]]:
         """Yield the committed batches after ``after_seq``, over a connection of its own that only reads."""
         reader = JournalFile(self._file.path, writable=False)

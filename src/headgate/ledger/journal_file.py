@@ -25,6 +25,7 @@ from headgate.ledger.rows import ACCOUNT, Row
 from headgate.storage.engine import prepare_file
 
 FORMAT: Final = 2
+"""Of rows, tables and saved state together: a file of another one is refused, never guessed at."""
 SYNCHRONOUS: Final = {"fsync": "FULL", "os": "NORMAL"}
 """``fsync``: a commit survives the machine; ``os``: it survives the process (sqlite.org/pragma.html#pragma_synchronous:
 in WAL mode NORMAL syncs at checkpoints only)."""
@@ -160,11 +161,15 @@ class JournalFile:
     def _check(self) -> None:
         try:
             connection = self.connection
-            if self._writable:
-                connection.executescript(_SCHEMA)
-                connection.execute("INSERT OR IGNORE INTO facts VALUES ('format', ?)", (FORMAT,))
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if self._writable and not tables:
+                # In one transaction: a file is either empty or says what it is.
+                connection.executescript("BEGIN;" + _SCHEMA)
+                connection.execute("INSERT INTO facts VALUES ('format', ?)", (FORMAT,))
+                connection.execute("COMMIT")
+                tables = {"facts"}
             verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            found = self._facts().get("format")
+            found = self._facts().get("format") if "facts" in tables else None
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError as error:
@@ -172,7 +177,8 @@ class JournalFile:
         if verdict != "ok":
             raise LedgerCorruptError(f"{self.path} is damaged ({verdict}); restore a backup")
         if found != FORMAT:
-            raise LedgerCorruptError(f"{self.path} has format {found}, this Headgate reads {FORMAT}")
+            told = "is no ledger's journal" if found is None else f"has format {found}, this Headgate reads {FORMAT}"
+            raise LedgerCorruptError(f"{self.path} {told}")
 
     def _facts(self) -> Mapping[str, int]:
         return dict(self.connection.execute("SELECT name, value FROM facts"))
@@ -203,6 +209,11 @@ class JournalFile:
         """The last batch there ever was."""
         newest = self.connection.execute("SELECT max(seq) FROM batches").fetchone()[0]
         return max(newest or 0, self._facts().get("seq", 0))
+
+    def first_seq(self) -> int:
+        """The oldest batch that is kept; the one after the last where none is."""
+        oldest = self.connection.execute("SELECT min(seq) FROM batches").fetchone()[0]
+        return oldest if oldest is not None else self.last_seq() + 1
 
     def batches(self, after_seq: int) -> Iterator[tuple[int, list[Row]]]:
         """Yield the batches after ``after_seq``, oldest first.

@@ -18,6 +18,9 @@ def recover_records(ledger: EmbeddedLedger, database: Database) -> None:
     """
     # A journal that was made anew, or restored, ends before what was recorded of the one before it.
     after_seq = min(read_progress(database), ledger.committed_seq)
+    # Where an old database was put beside the journal, records between the two are lost; that is logged, and no reason
+    # to answer nobody.
+    after_seq = max(after_seq, ledger.first_seq() - 1)
     catch_up(database, _payloads(ledger, after_seq))
     lost = ledger.recovery.recovered
     store_recovered(
