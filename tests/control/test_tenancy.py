@@ -3,10 +3,11 @@
 import pytest
 from msgspec import UNSET
 
-from headgate.control import audit, keys, organizations, projects, teams, tokens, users
+from headgate.control import audit, budgets, keys, organizations, projects, rate_limits, statuses, teams, tokens, users
 from headgate.control.page import ListQuery
 from headgate.domain.access import Role
 from headgate.domain.errors import HeadgateError, NotFoundError, PermissionDeniedError
+from headgate.domain.limits import Period
 from headgate.identity.actor import Actor
 
 
@@ -20,6 +21,14 @@ class Theirs:
         self.key = world.key(self.team)
         self.user = world.user(self.organization, "victim@example.com", Role.VIEWER).id
         self.token = tokens.create_token(world.plane, operator, tokens.TokenCreate(name="t", user_id=self.user))
+        budget = budgets.BudgetCreate(scope_id=self.key.id, amount_usd="5", period=Period.MONTH)
+        self.budget = budgets.create_budget(world.plane, operator, budget).id
+        rates = rate_limits.RateLimitsCreate(scope_id=self.team, rpm=5)
+        self.rates = rate_limits.create_rate_limits(world.plane, operator, rates).id
+
+
+def budget_on(scope_id: str, **fields: str) -> budgets.BudgetCreate:
+    return budgets.BudgetCreate(scope_id=scope_id, amount_usd="1", period=Period.DAY, **fields)
 
 
 ATTACKS = {
@@ -73,6 +82,25 @@ ATTACKS = {
     "block key": lambda plane, eve, it: keys.block_key(plane, eve, it.key.id),
     "unblock key": lambda plane, eve, it: keys.unblock_key(plane, eve, it.key.id),
     "revoke key": lambda plane, eve, it: keys.revoke_key(plane, eve, it.key.id),
+    "create budget on team": lambda p, e, it: budgets.create_budget(p, e, budget_on(it.team)),
+    "create budget on key": lambda p, e, it: budgets.create_budget(p, e, budget_on(it.key.id)),
+    "create budget on name": lambda p, e, it: budgets.create_budget(p, e, budget_on(it.organization, model="gpt-4o")),
+    "get budget": lambda plane, eve, it: budgets.get_budget(plane, eve, it.budget),
+    "get budget status": lambda plane, eve, it: statuses.get_budget_status(plane, eve, it.budget),
+    "patch budget": lambda p, e, it: budgets.patch_budget(p, e, it.budget, budgets.BudgetPatch(amount_usd="9")),
+    "create rate limits": lambda p, e, it: rate_limits.create_rate_limits(
+        p, e, rate_limits.RateLimitsCreate(scope_id=it.project, rpm=1)
+    ),
+    "get rate limits": lambda plane, eve, it: rate_limits.get_rate_limits(plane, eve, it.rates),
+    "patch rate limits": lambda p, e, it: rate_limits.patch_rate_limits(
+        p, e, it.rates, rate_limits.RateLimitsPatch(rpm=9)
+    ),
+    "get key status": lambda plane, eve, it: statuses.get_key_status(plane, eve, it.key.id),
+    "adjust key": lambda p, e, it: statuses.adjust_key(
+        p, e, it.key.id, statuses.AdjustmentCreate(amount_usd="1", reason="x")
+    ),
+    "delete budget": lambda plane, eve, it: budgets.delete_budget(plane, eve, it.budget),
+    "delete rate limits": lambda plane, eve, it: rate_limits.delete_rate_limits(plane, eve, it.rates),
     "create token": lambda p, e, it: tokens.create_token(p, e, tokens.TokenCreate(name="x", user_id=it.user)),
     "get token": lambda plane, eve, it: tokens.get_token(plane, eve, it.token.id),
     "revoke token": lambda plane, eve, it: tokens.revoke_token(plane, eve, it.token.id),
@@ -103,7 +131,7 @@ def test_it_is_refused_in_the_words_of_an_id_that_nobody_has(world, operator, at
     eve = world.person(world.organization("evil").id, Role.OWNER)
     with pytest.raises(NotFoundError) as real:
         attack(world.plane, eve, it)
-    it.organization = it.team = it.project = it.user = "nobody"
+    it.organization = it.team = it.project = it.user = it.budget = it.rates = "nobody"
     it.key = it.key.__class__(**{name: getattr(it.key, name) for name in it.key.__struct_fields__} | {"id": "nobody"})
     it.token = it.token.__class__(
         **{name: getattr(it.token, name) for name in it.token.__struct_fields__} | {"id": "nobody"}
@@ -124,6 +152,9 @@ def test_no_list_shows_anything_of_another_tenant(world, operator):
         users.list_users(world.plane, eve, users.UserQuery(organization_id=it.organization)).data,
         users.list_users(world.plane, eve, users.UserQuery(email="victim@example.com")).data,
         keys.list_keys(world.plane, eve, keys.KeyQuery(scope_id=it.team, include_revoked=True)).data,
+        budgets.list_budgets(world.plane, eve, budgets.BudgetQuery(organization_id=it.organization)).data,
+        budgets.list_budgets(world.plane, eve, budgets.BudgetQuery(scope_id=it.key.id)).data,
+        rate_limits.list_rate_limits(world.plane, eve, rate_limits.RateLimitsQuery(scope_id=it.team)).data,
         tokens.list_tokens(world.plane, eve, tokens.TokenQuery(user_id=it.user)).data,
         audit.list_events(world.plane, eve, audit.AuditQuery(object_id=it.key.id)).data,
     ):
@@ -136,7 +167,8 @@ def test_the_role_matrix_over_every_use_case(world, operator, role):
     it = Theirs(world, operator)
     actor = world.person(it.organization, role)
     administers = role in {Role.OWNER, Role.ADMIN}
-    reads = {"get organization", "get team", "get project", "get key"}
+    reads = {"get organization", "get team", "get project", "get key", "get key status", "get budget"}
+    reads |= {"get budget status", "get rate limits"}
     allowed = set(reads)
     if role in {Role.OWNER, Role.ADMIN, Role.PUBLISHER, Role.EDITOR}:
         allowed.add("get user")

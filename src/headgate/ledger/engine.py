@@ -12,6 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from msgspec import Struct
+
 from headgate.domain.limits import MAX_TOKENS, InvalidLimitError, check_amount
 from headgate.domain.money import MAX_NANO_USD
 from headgate.ledger.chart import Account, Chart, Lines
@@ -39,54 +41,34 @@ from headgate.ledger.windows import Ring
 REMEMBERED_ENDS: Final = 16_384
 """Ended reservations whose ids are still known, so that ending one again changes nothing."""
 _HOLD_WEIGHT: Final = 16
+# To look a member up in its enumeration takes longer than to add up an account.
+_HELD: Final = State.HELD
+_DISPATCHED: Final = State.DISPATCHED
+_POSTED: Final = State.POSTED
+_VOIDED: Final = State.VOIDED
 
 
-class Reservation:
+class Reservation(Struct, gc=False):
     """A hold that has not ended: what it holds on which accounts, and where its tokens were admitted."""
 
-    __slots__ = (
-        "accounts",
-        "expected",
-        "held",
-        "marks",
-        "memo",
-        "opened_mono_ms",
-        "opened_wall_ms",
-        "overrun",
-        "posted",
-        "rid",
-        "rings",
-        "state",
-        "tokens",
-        "used_tokens",
-    )
-
-    def __init__(
-        self,
-        rid: str,
-        accounts: tuple[Account, ...],
-        rings: tuple[Ring, ...],
-        opened: Moment,
-        memo: object = None,
-    ) -> None:
-        """A reservation that holds nothing yet."""
-        self.memo = memo
-        self.rid = rid
-        self.accounts = accounts
-        self.rings = rings
-        self.state = State.HELD
-        self.held = 0
-        self.posted = 0
-        self.overrun = 0
-        """What parts used beyond what was held for them."""
-        self.tokens = 0
-        self.expected = 0
-        self.used_tokens = 0
-        """Of attempts that were posted already."""
-        self.marks: list[tuple[Ring, int, int]] = []
-        """Window, bucket and amount of every admission, the newest last."""
-        self.opened_wall_ms = opened.wall_ms
-        self.opened_mono_ms = opened.mono_ms
+    rid: str
+    accounts: tuple[Account, ...]
+    rings: tuple[Ring, ...]
+    opened_wall_ms: int
+    opened_mono_ms: int
+    memo: object
+    """Its claim's."""
+    marks: list[tuple[Ring, int, int]]
+    """Window, bucket and amount of every admission, the newest last."""
+    state: State = _HELD
+    held: int = 0
+    posted: int = 0
+    overrun: int = 0
+    """What parts used beyond what was held for them."""
+    tokens: int = 0
+    expected: int = 0
+    used_tokens: int = 0
+    """Of attempts that were posted already."""
 
     def hold(self, ask: Ask) -> None:
         """Hold so much more; whoever calls has just made sure that it fits, or has asked every window to `advance`."""
@@ -94,15 +76,12 @@ class Reservation:
         self.held += amount
         self.tokens += ask.tokens
         self.expected += ask.expected_tokens
+        # Of an account a checkpoint saves what is posted: what is held is saved with the hold.
         for account in self.accounts:
             account.held += amount
-            if not account.dirty:
-                account.touch()
         for ring in self.rings:
             admitted = ask.expected_tokens if ring.smooth else ask.tokens
             self.marks.append((ring, ring.add_now(admitted), admitted))
-            if not ring.dirty:
-                ring.touch()
 
     def give_back(self, ring: Ring, amount: int, mono_ms: int) -> None:
         """Take ``amount`` out of the buckets of ``ring`` that this reservation filled, the newest first."""
@@ -122,12 +101,7 @@ class Reservation:
         if len(marks) == len(self.rings):
             # Admitted once, and nothing given back since: nearly every request.
             for ring, index, admitted in marks:
-                if used < admitted:
-                    ring.give_back(admitted - used, index, mono_ms)
-                elif used > admitted:
-                    ring.owe(used - admitted, mono_ms)
-                if not ring.dirty:
-                    ring.touch()
+                ring.correct(admitted, used, index, mono_ms)
             return
         for ring in self.rings:
             admitted = sum(amount for each, _, amount in self.marks if each is ring)
@@ -156,6 +130,8 @@ class Engine:
     def admit(self, path: LimitPath, now: Moment) -> Admitted | Refusal:
         """Count one more request, at every level or at none. What was admitted must `leave`, however it ends."""
         lines = self.chart.lines(path, now.wall_ms)
+        if not lines.counters and not lines.requests:
+            return Admitted(path)
         refusals: list[Refusal] = []
         for line, counter in lines.counters:
             if counter.running >= counter.limit:
@@ -200,28 +176,29 @@ class Engine:
             InvalidLimitError: an amount that is no whole number from 0 to the largest that is kept.
             LedgerUseError: a reservation of this id has ended already.
         """
-        rid, ask = claim.rid, claim.ask
+        rid, ask, memo = claim.rid, claim.ask, claim.memo
         _check(ask)
-        known = self.open.get(rid)
-        if known is not None:
+        if rid in self.open:
+            known = self.open[rid]
             return Held(rid, known.held, durable_first=any(each.enforced for each in known.accounts), again=True)
         if rid in self.ended:
             raise LedgerUseError(f"reservation {rid} has ended; a new attempt needs a new id")
-        lines = self.chart.lines(claim.path, now.wall_ms)
+        wall_ms, mono_ms = now.wall_ms, now.mono_ms
+        lines = self.chart.lines(claim.path, wall_ms)
         would_refuse: tuple[Refusal, ...] = ()
-        if not _fits(lines.accounts, lines.tokens, ask, now.mono_ms):
+        if not _fits(lines.accounts, lines.tokens, ask, mono_ms):
             refusal, would_refuse = why_not(lines, ask, now, self.typical_hold_ms)
             if refusal is not None:
                 return refusal
         number = self.chart.announced(lines)
-        reservation = self.open[rid] = Reservation(rid, lines.accounts, lines.tokens, now, claim.memo)
+        reservation = self.open[rid] = Reservation(rid, lines.accounts, lines.tokens, wall_ms, mono_ms, memo, [])
         reservation.hold(ask)
-        self._emit((INTENT, rid, number, now.wall_ms, ask.nano_usd, ask.tokens, ask.expected_tokens, claim.memo))
+        self._emit((INTENT, rid, number, wall_ms, ask.nano_usd, ask.tokens, ask.expected_tokens, memo))
         return Held(rid, ask.nano_usd, lines.enforced, False, would_refuse)
 
     def dispatched(self, rid: str) -> None:
         """Bytes are about to leave for a provider: from here on it may bill, whatever happens to us."""
-        self._open(rid).state = State.DISPATCHED
+        self._open(rid).state = _DISPATCHED
         self._emit((ATTEMPT, rid))
 
     def extend(self, rid: str, ask: Ask, now: Moment) -> Held | Refusal:
@@ -253,8 +230,6 @@ class Engine:
         held.expected -= expected
         for account in held.accounts:
             account.held -= amount
-            if not account.dirty:
-                account.touch()
         for ring in held.rings:
             held.give_back(ring, expected if ring.smooth else tokens, now.mono_ms)
         self._emit((RELEASE, rid, now.wall_ms, amount, tokens, expected))
@@ -292,11 +267,11 @@ class Engine:
             UnknownReservationError: no such reservation is open, nor did one end lately.
         """
         _check_used(amount, 0 if tokens is None else tokens)
-        return self._end(rid, amount, tokens, now, payee=payee, state=State.POSTED, reason=reason, payload=payload)
+        return self._end(rid, amount, tokens, now, payee=payee, state=_POSTED, reason=reason, payload=payload)
 
     def void(self, rid: str, now: Moment, *, reason: Reason = Reason.VOIDED, payload: object = None) -> Settlement:
         """End a reservation of which nothing (more) was used. Parts that were posted stay posted."""
-        return self._end(rid, 0, 0, now, payee="", state=State.VOIDED, reason=reason, payload=payload)
+        return self._end(rid, 0, 0, now, payee="", state=_VOIDED, reason=reason, payload=payload)
 
     def adjust(self, accounts: tuple[str, ...], delta: int, reason: str, now: Moment) -> tuple[Threshold, ...]:
         """Post a correction, such as a provider's bill, on accounts by name: a new row, never a changed one.
@@ -351,25 +326,26 @@ class Engine:
             if before is None:
                 raise UnknownReservationError(f"no reservation {rid} is open, and none ended lately")
             return again(before)
-        thresholds = _post(held.accounts, held.held, amount)
+        mono_ms, freed, earlier, overrun = now.mono_ms, held.held, held.posted, held.overrun
+        thresholds = _post(held.accounts, freed, amount)
         if held.rings and tokens is not None:
-            held.adjust_windows(held.used_tokens + tokens, now.mono_ms)
-        if held.posted:
-            state = State.POSTED
-        settlement = Settlement(
-            rid, state, reason, held.posted + amount, held.overrun + max(0, amount - held.held), thresholds
-        )
+            held.adjust_windows(held.used_tokens + tokens, mono_ms)
+        if earlier:
+            state = _POSTED
+        if amount > freed:
+            overrun += amount - freed
+        settlement = Settlement(rid, state, reason, earlier + amount, overrun, thresholds)
         self.remember(settlement)
-        lasted = now.mono_ms - held.opened_mono_ms
-        self.typical_hold_ms += (lasted - self.typical_hold_ms) // _HOLD_WEIGHT
+        self.typical_hold_ms += (mono_ms - held.opened_mono_ms - self.typical_hold_ms) // _HOLD_WEIGHT
         self._emit((END, rid, now.wall_ms, amount, tokens, payee, int(state), int(reason), payload))
         return settlement
 
     def remember(self, settlement: Settlement) -> None:
         """Keep how a reservation ended, and forget the oldest such memory where there are too many."""
-        self.ended[settlement.rid] = settlement
-        if len(self.ended) > self._remembered_ends:
-            self.ended.popitem(last=False)
+        ended = self.ended
+        ended[settlement.rid] = settlement
+        if len(ended) > self._remembered_ends:
+            ended.popitem(last=False)
 
 
 def again(settlement: Settlement) -> Settlement:
@@ -385,15 +361,22 @@ def again(settlement: Settlement) -> Settlement:
 
 
 def _check(ask: Ask) -> None:
-    _check_used(ask.nano_usd, ask.tokens)
-    expected = ask.expected_tokens
-    if type(expected) is not int or not 0 <= expected <= ask.tokens:
-        check_amount(expected, "expected_tokens", MAX_TOKENS)
+    # The types are promised by annotations that nobody enforces at run time, and a float would poison every balance.
+    nano_usd, tokens, expected = ask.nano_usd, ask.tokens, ask.expected_tokens
+    if (
+        type(nano_usd) is type(tokens) is type(expected) is int
+        and 0 <= nano_usd <= MAX_NANO_USD
+        and 0 <= expected <= tokens <= MAX_TOKENS
+    ):
+        return
+    check_amount(nano_usd, "nano_usd")
+    check_amount(tokens, "tokens", MAX_TOKENS)
+    check_amount(expected, "expected_tokens", MAX_TOKENS)
+    if expected > tokens:
         raise InvalidLimitError("expected_tokens", "must not be above tokens, which is the upper bound")
 
 
 def _check_used(nano_usd: int, tokens: int) -> None:
-    # The types are promised by annotations that nobody enforces at run time, and a float would poison every balance.
     if type(nano_usd) is not int or not 0 <= nano_usd <= MAX_NANO_USD:
         check_amount(nano_usd, "nano_usd")
     if type(tokens) is not int or not 0 <= tokens <= MAX_TOKENS:
@@ -421,5 +404,6 @@ def _post(accounts: tuple[Account, ...], freed: int, amount: int) -> tuple[Thres
         if not account.dirty:
             account.touch()
         assert account.held >= 0, "a hold was freed twice"
-        thresholds += account.crossed()
+        if account.posted >= account.alert_at:
+            thresholds += account.crossed()
     return thresholds

@@ -163,7 +163,9 @@ class Replay:
         if kind == INTENT:
             _, rid, path, wall_ms, *ask, memo = row
             now = self._moment(wall_ms)
-            reservation = self._engine.open[rid] = Reservation(rid, *self._paths[path], now, memo)
+            accounts, rings = self._paths[path]
+            reservation = Reservation(rid, accounts, rings, now.wall_ms, now.mono_ms, memo, [])
+            self._engine.open[rid] = reservation
             _hold_again(reservation, Ask(*ask), now)
         elif kind == END:
             self._end(row)
@@ -237,16 +239,30 @@ class Replay:
     def _hold(self, saved: SavedHold) -> None:
         accounts = tuple(self._accounts[number] for number in saved.accounts)
         rings = tuple(self._windows[number] for number in saved.windows)
-        held = Reservation(saved.rid, accounts, rings, self._moment(saved.opened_wall_ms), saved.memo)
-        held.state = State(saved.state)
-        held.held, held.posted, held.overrun = saved.held, saved.posted, saved.overrun
-        held.tokens, held.expected, held.used_tokens = saved.tokens, saved.expected, saved.used_tokens
-        for number, bucket_ms, amount in saved.marks:
-            ring = self._windows[number]
-            held.marks.append((ring, self._index(ring, bucket_ms), amount))
+        opened = self._moment(saved.opened_wall_ms)
+        held = Reservation(
+            saved.rid,
+            accounts,
+            rings,
+            opened.wall_ms,
+            opened.mono_ms,
+            saved.memo,
+            [self._mark(*mark) for mark in saved.marks],
+            State(saved.state),
+            saved.held,
+            saved.posted,
+            saved.overrun,
+            saved.tokens,
+            saved.expected,
+            saved.used_tokens,
+        )
         for account in accounts:
             account.held += saved.held
         self._engine.open[saved.rid] = held
+
+    def _mark(self, number: int, bucket_ms: int, amount: int) -> tuple[Ring, int, int]:
+        ring = self._windows[number]
+        return ring, self._index(ring, bucket_ms), amount
 
     def _index(self, ring: Ring, wall_ms: int) -> int:
         # Rounded up: a bucket that seems younger than it is ages later, which can only refuse more.

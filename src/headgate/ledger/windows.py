@@ -42,6 +42,7 @@ class Ring:
     __slots__ = (
         "_buckets",
         "_last",
+        "_next_ms",
         "_size",
         "_width_ms",
         "debt",
@@ -84,6 +85,8 @@ class Ring:
         self._size = shape.buckets + 1
         self._buckets = [0] * self._size
         self._last = -self._size
+        self._next_ms = (self._last + 1) * self._width_ms
+        """When the bucket after the current one begins: before that there is nothing to age."""
 
     def touch(self) -> None:
         """Say that it changes; to be called where ``dirty`` is false."""
@@ -95,10 +98,10 @@ class Ring:
 
         An index grows for ever; where a clock runs backwards the newest bucket stays the current one.
         """
+        if mono_ms < self._next_ms:
+            return self._last
         index = mono_ms // self._width_ms
         last = self._last
-        if index <= last:
-            return last
         size = self._size
         if index - last >= size and not (self.debt and self.limit):
             if self.total:
@@ -107,6 +110,7 @@ class Ring:
         else:
             self._age(last, index)
         self._last = index
+        self._next_ms = (index + 1) * self._width_ms
         return index
 
     def _age(self, last: int, index: int) -> None:
@@ -131,7 +135,8 @@ class Ring:
 
     def fits(self, amount: int, mono_ms: int) -> bool:
         """Whether ``amount`` may be admitted at this moment."""
-        self.advance(mono_ms)
+        if mono_ms >= self._next_ms:
+            self.advance(mono_ms)
         return self.total + self.debt + amount <= self.limit
 
     def add(self, amount: int, mono_ms: int) -> int:
@@ -146,16 +151,30 @@ class Ring:
         last = self._last
         self._buckets[last % self._size] += amount
         self.total += amount
+        if not self.dirty:
+            self.touch()
         return last
+
+    def correct(self, admitted: int, used: int, index: int, mono_ms: int) -> None:
+        """Make the window count ``used`` for what was ``admitted`` in the bucket ``index``."""
+        if used <= admitted:
+            self.give_back(admitted - used, index, mono_ms)
+        else:
+            self.owe(used - admitted, mono_ms)
+        if not self.dirty:
+            self.touch()
 
     def give_back(self, amount: int, index: int, mono_ms: int) -> None:
         """Take ``amount`` out of the bucket it was admitted in; nothing happens where that has aged out."""
-        now = self.advance(mono_ms)
-        if now - index >= self._size:
+        if mono_ms >= self._next_ms:
+            self.advance(mono_ms)
+        size = self._size
+        if self._last - index >= size:
             return
-        slot = index % self._size
-        taken = min(amount, self._buckets[slot])
-        self._buckets[slot] -= taken
+        buckets, slot = self._buckets, index % size
+        there = buckets[slot]
+        taken = amount if amount < there else there
+        buckets[slot] = there - taken
         self.total -= taken
 
     def owe(self, amount: int, mono_ms: int) -> None:
@@ -218,6 +237,7 @@ class Ring:
     def restore(self, last: int, buckets: tuple[int, ...], debt: int) -> None:
         """Take over what `dump` returned."""
         self._last = last
+        self._next_ms = (last + 1) * self._width_ms
         for index, amount in zip(range(last - self._size + 1, last + 1), buckets, strict=True):
             self._buckets[index % self._size] = amount
         self.total = sum(buckets)
