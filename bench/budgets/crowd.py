@@ -20,7 +20,7 @@ TEAMS = 2
 # Clients are spread unevenly, so that a key's budget, a team's and the organization's each end before the others.
 CROWDED = (0, 0, 0, 0, 1, 1, 2, 3, 4, 5, 6, 7)
 ORGANIZATION_SHARE, TEAM_SHARE, KEY_SHARE = 100, 60, 20
-AVERAGE_NANO_USD = 420_000
+AVERAGE_NANO_USD = 500_000
 """About what a request of this mix costs."""
 PATIENCE = 8
 """Refusals in a row, each of half the size, after which a client has seen the limit from below."""
@@ -161,9 +161,10 @@ class _Crowd:
     async def _sample(self, reader: Reader, ids: dict[str, str], stop: asyncio.Event) -> None:
         while not stop.is_set():
             meters = await reader.meters()
-            for number in range(KEYS):
-                # Read after the meter: what it showed has to be posted or held by now.
-                for level in await reader.balances(ids[f"k{number}"]):
+            # Read after the meter: what it showed has to be posted or held by now.
+            paths = await asyncio.gather(*(reader.balances(ids[f"k{number}"]) for number in range(KEYS)))
+            for number, path in enumerate(paths):
+                for level in path:
                     name = self._name(level.kind, number)
                     metered = metered_by(meters, level.kind, number)
                     self._most[name] = max(self._most[name], metered)

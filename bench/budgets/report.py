@@ -96,8 +96,9 @@ def of_agents(found: Agents) -> Part:
         Check(f"meter <= posted + held <= limit at every sample: {len(found.over)} exceptions", not found.over),
         Check(f"meter {found.meter:,} <= posted {found.posted:,} nano-USD", found.meter <= found.posted <= limit),
         Check(
-            f"first refusal at {found.first_refusal_used / limit:.2%} (at least {LEAST_USED_BY_AGENTS:.0%})",
-            found.first_refusal_used >= limit * LEAST_USED_BY_AGENTS,
+            f"first refusal at {found.first_refusal_used / limit:.2%} (at least {LEAST_USED_BY_AGENTS:.0%}, or half a "
+            f"per cent before the {earliest / limit:.2%} from which its own input and maximum no longer fit)",
+            found.first_refusal_used >= min(limit * LEAST_USED_BY_AGENTS, earliest - limit // 200),
         ),
         Check("most requests are bound by an earlier turn", found.bounds.get("anchor", 0) > total / 2),
     )

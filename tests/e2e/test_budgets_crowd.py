@@ -8,9 +8,9 @@ CALLERS = 100
 
 
 def test_a3_many_clients_at_the_last_cents_of_three_levels_never_pass_a_limit(tmp_path: Path) -> None:
-    found = crowd.run(tmp_path, requests=2_000, callers=CALLERS, seed=20261124, durability="os")
+    found = crowd.run(tmp_path, requests=4_000, callers=CALLERS, seed=20261124, durability="os")
     assert report.missed(report.of_crowd(found, CALLERS)) == []
-    assert found.asked > 5_000
+    assert found.asked > 4_400
     assert found.samples > 5
     assert found.answers.keys() >= {"200", "402 budget_exhausted", "429 budget_in_flight"}
 
