@@ -26,18 +26,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.profile", description=__doc__)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--stream", action="store_true", help="streams instead of whole answers")
+    parser.add_argument("--limits", choices=("fsync", "os"), help="with budgets on three levels and a limit of tokens")
     parser.add_argument("--lines", type=int, default=40, help="how many functions to print")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="headgate-profile-") as name, contextlib.ExitStack() as stack:
         directory = Path(name)
         targets.build(directory)
         url = f"http://127.0.0.1:{stack.enter_context(targets.upstream(directory))}/v1"
-        with targets.headgate(directory, url, name="plain") as target:
+        with targets.headgate(directory, url, name="plain", limits=arguments.limits) as target:
             load.prepare(directory, target)
             cpu_us = _print_threads(directory, target, arguments.connections, stream=arguments.stream)
             _print_rooms(directory, target, arguments.connections, cpu_us, stream=arguments.stream)
         figures = directory / "figures"
-        with targets.headgate(directory, url, name="profiled", profile=figures) as target:
+        with targets.headgate(directory, url, name="profiled", profile=figures, limits=arguments.limits) as target:
             load.prepare(directory, target)
             _run(directory, target, arguments.connections, stream=arguments.stream)
         pstats.Stats(str(figures), stream=sys.stdout).strip_dirs().sort_stats("tottime").print_stats(arguments.lines)

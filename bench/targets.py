@@ -128,14 +128,24 @@ http {{
 
 @contextlib.contextmanager
 def headgate(
-    directory: Path, base_url: str, *, name: str = "headgate", ca: Path | None = None, profile: Path | None = None
+    directory: Path,
+    base_url: str,
+    *,
+    name: str = "headgate",
+    ca: Path | None = None,
+    profile: Path | None = None,
+    limits: str | None = None,
 ) -> Generator[Target]:
     """One worker with identity, pricing and records on, and an embedded database.
 
-    ``profile`` is a file for cProfile's figures, written when the worker has ended.
+    ``limits`` is how durable the ledger is (``fsync`` or ``os``) where budgets on three levels and a limit of tokens a
+    minute bind the key; without it nothing does. ``profile`` is a file for cProfile's figures, written when the worker
+    has ended.
     """
     home = directory / name
     home.mkdir()
+    budget = ', budgets: [{amount_usd: "8000000", period: month}]' if limits else ""
+    rates = ", rate_limits: {tpm: 1000000000000}" if limits else ""
     tls = f", tls: {{ca: {ca}}}" if ca else ""
     (home / "headgate.yaml").write_text(f"""
 server: {{drain: 1s}}
@@ -146,10 +156,10 @@ models:
   - alias: {MODEL}
     deployments:
       - {{provider: upstream, model: gpt-4o, price: {{input_per_mtok: "2.50", output_per_mtok: "10"}}}}
+ledger: {{durability: {limits or "fsync"}}}
 organizations:
-  - slug: bench
-    name: Bench
-    teams: [{{slug: load, name: Load, keys: [{{name: bench, models: ["*"], secret: {KEY}}}]}}]
+  - {{slug: bench, name: Bench{budget}, teams: [{{slug: load, name: Load{budget}, keys: [
+      {{name: bench, models: ["*"], secret: {KEY}{budget}{rates}}}]}}]}}
 """)
     # The first start makes the database; what is reported is an ordinary start.
     with running(_serve(home)) as first:

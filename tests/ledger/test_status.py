@@ -1,5 +1,5 @@
 from headgate.domain.limits import Period, RateLimits
-from headgate.ledger.status import status_of, tightest
+from headgate.ledger.status import RateLeft, rates_left, status_of
 from tests.ledger.tree import Clock, budget, claim, key_path, make_engine
 
 
@@ -28,12 +28,17 @@ def test_a_path_shows_what_is_left_of_everything_on_it() -> None:
         ("tpd", 9_000, 8_590),
         ("concurrency", 4, 3),
     ]
-    assert tightest(status, frozenset({"tpm", "tpd"})).limit_name == "tpm"
-    assert tightest(status, frozenset({"tph"})) is None
+    requests, tokens = rates_left(engine, path, now())
+    assert requests is not None
+    assert (requests.limit, requests.remaining) == (5, 4)
+    assert tokens is not None
+    assert (tokens.limit, tokens.remaining) == (1_000, 890)
+    assert 60_000 <= tokens.resets_in_ms <= 61_000
+    assert rates_left(engine, key_path(budget("bud_1", 100)), now()) == (None, None)
 
 
 def test_a_window_of_nothing_is_the_tightest() -> None:
     (engine, _), now = make_engine(), Clock()
-    status = status_of(engine, key_path(rates=RateLimits(tpm=10, tph=0)), now())
+    _, tokens = rates_left(engine, key_path(rates=RateLimits(tpm=10, tph=0)), now())
 
-    assert tightest(status, frozenset({"tpm", "tph"})).limit_name == "tph"
+    assert tokens == RateLeft(0, 0, 0)

@@ -36,7 +36,7 @@ from headgate.ledger.outcomes import (
 )
 from headgate.ledger.replay import Replay, take_checkpoint
 from headgate.ledger.rows import Row
-from headgate.ledger.status import status_of
+from headgate.ledger.status import RateLeft, rates_left, status_of
 from headgate.ledger.waiting import BudgetQueue
 from headgate.storage.lock import WriterLock
 
@@ -244,6 +244,10 @@ class EmbeddedLedger:
     def status(self, path: LimitPath) -> PathStatus:
         """Every account and window of a path, as of now."""
         return status_of(self._engine, path, self._clock())
+
+    def rates_left(self, path: LimitPath) -> tuple[RateLeft | None, RateLeft | None]:
+        """What is left of the tightest windows of requests and of tokens of a path, as of now."""
+        return rates_left(self._engine, path, self._clock())
 
     def balances(self) -> dict[str, tuple[int, int]]:
         """Posted and held of every account in memory, by name: what `headgate.ledger.verify` compares with."""

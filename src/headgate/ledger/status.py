@@ -1,5 +1,8 @@
 """What is left on a path: the figures of its accounts and windows, for headers and for whoever asks."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from headgate.ledger.chart import Account, place_of
 from headgate.ledger.engine import Engine
 from headgate.ledger.limit_book import LimitPath
@@ -20,10 +23,29 @@ def status_of(engine: Engine, path: LimitPath, now: Moment) -> PathStatus:
     return PathStatus(tuple(_budget(account) for account in lines.accounts), tuple(windows))
 
 
-def tightest(status: PathStatus, limit_names: frozenset[str]) -> WindowStatus | None:
-    """The window of these names of which the smallest part is left: what the rate limit headers tell."""
-    windows = [window for window in status.windows if window.limit_name in limit_names]
-    return min(windows, key=lambda window: window.remaining / window.limit if window.limit else 0.0, default=None)
+class RateLeft(NamedTuple):
+    """What is left of the tightest window of a kind."""
+
+    limit: int
+    remaining: int
+    resets_in_ms: int
+
+
+def rates_left(engine: Engine, path: LimitPath, now: Moment) -> tuple[RateLeft | None, RateLeft | None]:
+    """Return what is left of requests and of tokens on ``path``: every answer tells it, so nothing else is looked at."""
+    lines = engine.chart.lines(path, now.wall_ms)
+    return _tightest([ring for _, ring in lines.requests], now.mono_ms), _tightest(lines.tokens, now.mono_ms)
+
+
+def _tightest(rings: Sequence[Ring], mono_ms: int) -> RateLeft | None:
+    """Of the window of which the smallest part is left."""
+    found, least, remaining = None, 2.0, 0
+    for ring in rings:
+        left = ring.remaining(mono_ms)
+        part = left / ring.limit if ring.limit else 0.0
+        if part < least:
+            found, least, remaining = ring, part, left
+    return None if found is None else RateLeft(found.limit, remaining, found.resets_in_ms(mono_ms))
 
 
 def _budget(account: Account) -> BudgetStatus:

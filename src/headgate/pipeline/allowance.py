@@ -20,7 +20,6 @@ from headgate.domain.usage import TokenUsage, UsageQuality
 from headgate.ledger.embedded import EmbeddedLedger
 from headgate.ledger.limit_book import LimitPath
 from headgate.ledger.outcomes import Admitted, Ask, Claim, Held, Refusal, RefusalCode, Threshold
-from headgate.ledger.status import tightest
 from headgate.pipeline.measure import (
     Measured,
     can_be_refined,
@@ -63,7 +62,6 @@ _NEVER_CLAMPED: Final = frozenset(
         "reasoning_effort",
     }
 )
-_RATES: Final = ((REQUESTS, frozenset({"rpm"})), (TOKENS, frozenset({"tpm", "tph", "tpd"})))
 _TENANTS: Final = 4096
 _log: Final = logging.getLogger("headgate.pipeline")
 
@@ -276,12 +274,12 @@ class Allowance:
         """What is left of the tightest windows, in the caller's own header fields."""
         if not self._path.rates:
             return []
-        status = self._control.ledger.status(self._path)
-        states = [
-            RateState(kind, window.limit, window.remaining, window.resets_in_ms)
-            for kind, names in _RATES
-            if (window := tightest(status, names)) is not None
-        ]
+        requests, tokens = self._control.ledger.rates_left(self._path)
+        states: list[RateState] = []
+        if requests is not None:
+            states.append(RateState(REQUESTS, *requests))
+        if tokens is not None:
+            states.append(RateState(TOKENS, *tokens))
         return self._trace.call.wire_format.render_rates(states, self._control.clock_ms())
 
     def _check(self, measured: Measured) -> None:
