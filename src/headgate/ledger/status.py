@@ -32,7 +32,7 @@ class RateLeft(NamedTuple):
 
 
 def rates_left(engine: Engine, path: LimitPath, now: Moment) -> tuple[RateLeft | None, RateLeft | None]:
-    """Return what is left of requests and of tokens on ``path``: every answer tells it, so nothing else is looked at."""
+    """Return what is left of requests and of tokens on ``path``, and look at nothing else: every answer tells it."""
     lines = engine.chart.lines(path, now.wall_ms)
     return _tightest([ring for _, ring in lines.requests], now.mono_ms), _tightest(lines.tokens, now.mono_ms)
 
