@@ -126,3 +126,10 @@ def test_a_key_without_limits_has_an_empty_path() -> None:
     path = LimitBook().path(scopes(), "key_9")
 
     assert (path.budgets, path.rates, path.has_enforced_money) == ((), (), False)
+
+
+def test_a_book_says_whether_anything_is_limited_at_all() -> None:
+    assert LimitBook().is_empty
+    assert not BOOK.is_empty
+    only = LimitBook().with_limits(limits(LimitedKind.KEY, "key_1", budget("bud_1", 5)))
+    assert only.with_limits(limits(LimitedKind.KEY, "key_1")).is_empty

@@ -136,6 +136,11 @@ class LimitBook:
     def __len__(self) -> int:
         return len(self._limits)
 
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is limited anywhere: no request needs to ask."""
+        return not self._limits
+
     def with_limits(self, limits: Limits) -> "LimitBook":
         """Put these limits in the place of whatever hangs on the same thing; empty ones take them off.
 

@@ -110,8 +110,11 @@ class AdmissionControl:
 
     def allowance_for(self, asked: Asked, trace: Trace) -> "Allowance | None":
         """Return the allowance of a request, ``None`` where no limit binds it."""
+        limits = asked.snapshot.limits
+        if limits.is_empty:
+            return None
         call, key, envelope = trace.call, asked.key, asked.envelope
-        path = asked.snapshot.limits.path(
+        path = limits.path(
             key.path,
             key.id,
             end_user=call.end_user or envelope.end_user,
