@@ -21,7 +21,7 @@ REPORT: dict[str, Any] = {
     "voided": 0,
     "recovered": 0,
     "open_holds": 1,
-    "overrun_nano_usd": 1_500_000_000,
+    "overrun_usd": "1.5",
     "problems": [],
 }
 

@@ -97,8 +97,12 @@ def test_a_correction_is_posted_and_the_ledger_still_adds_up(gateway: tuple[str,
     assert Decimal(1) <= posted() < Decimal("1.5")
     assert "taken back" in cli("ledger", "adjust", key["id"], "-100", "--reason", "too much", code=1).lower()
     assert (directory / "data" / JOURNAL).exists()
-    for live in ((), ("--live",)):
-        assert cli("ledger", "verify", *live)["problems"] == []
+    on_disk, live = cli("ledger", "verify"), cli("ledger", "verify", "--live")
+    assert on_disk["problems"] == live["problems"] == []
+    assert on_disk.keys() == live.keys()
+    for way in ((), ("--live",)):
+        done = headgate("ledger", "verify", *way, *([] if not way else ["--url", url]), cwd=directory)
+        assert (done.returncode, "adds up" in done.stdout) == (0, True), done.stderr
 
 
 @pytest.mark.parametrize("durability", ["fsync", "os"])

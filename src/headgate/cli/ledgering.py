@@ -37,7 +37,10 @@ def verify_file(data_dir: Path, *, as_json: bool) -> int:
         report = verify_journal(path)
     except (LedgerCorruptError, sqlite3.Error, OSError) as error:
         raise CommandError(f"{path} cannot be verified: {error}") from error
-    return _print_report(msgspec.to_builtins(report), str(path), as_json=as_json)
+    # In the admin API's words, so that both ways print the same.
+    shown = msgspec.to_builtins(report)
+    shown["overrun_usd"] = format_usd(shown.pop("overrun_nano_usd"))
+    return _print_report(shown, str(path), as_json=as_json)
 
 
 def verify_live(client: GatewayClient, *, as_json: bool) -> int:
@@ -80,7 +83,6 @@ def _print_report(report: dict[str, Any], name: str, *, as_json: bool) -> int:
         print_json(report)
         return 1 if problems else 0
     shown = {field: value for field, value in report.items() if field != "problems"}
-    shown["overrun_usd"] = format_usd(shown.pop("overrun_nano_usd"))
     print_fields(shown)
     print()
     print(f"{name} DOES NOT ADD UP:" if problems else f"{name} adds up")
