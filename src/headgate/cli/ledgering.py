@@ -38,7 +38,7 @@ def verify_file(data_dir: Path, *, as_json: bool) -> int:
     except (LedgerCorruptError, sqlite3.Error, OSError) as error:
         raise CommandError(f"{path} cannot be verified: {error}") from error
     # In the admin API's words, so that both ways print the same.
-    shown = msgspec.to_builtins(report)
+    shown: dict[str, Any] = {"adds_up": report.adds_up, **msgspec.to_builtins(report)}
     shown["overrun_usd"] = format_usd(shown.pop("overrun_nano_usd"))
     return _print_report(shown, str(path), as_json=as_json)
 
@@ -82,7 +82,7 @@ def _print_report(report: dict[str, Any], name: str, *, as_json: bool) -> int:
     if as_json:
         print_json(report)
         return 1 if problems else 0
-    shown = {field: value for field, value in report.items() if field != "problems"}
+    shown = {field: value for field, value in report.items() if field not in ("adds_up", "problems")}
     print_fields(shown)
     print()
     print(f"{name} DOES NOT ADD UP:" if problems else f"{name} adds up")
