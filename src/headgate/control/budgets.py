@@ -19,19 +19,20 @@ from headgate.control.limit_rows import (
     update_budget,
 )
 from headgate.control.limit_targets import (
+    LimitsQuery,
     Place,
     Target,
     allow_limiting,
+    conditions_of,
     find_target,
     find_target_of,
-    is_at,
     place_of,
     publish_limits,
 )
-from headgate.control.page import ListQuery, Page, check_limit, decode_cursor, page_of
+from headgate.control.page import Page, check_limit, page_of
 from headgate.control.plane import Change, Plane, change, view
 from headgate.control.timestamps import format_optional_time, format_time, parse_time
-from headgate.control.tree import subtree, visible
+from headgate.control.tree import subtree
 from headgate.domain import ids
 from headgate.domain.access import ManagedBy, Permission
 from headgate.domain.errors import ValidationFailedError
@@ -98,11 +99,8 @@ class BudgetPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     override: BudgetOverridePatch | UnsetType | None = UNSET
 
 
-class BudgetQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class BudgetQuery(LimitsQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which budgets to list."""
-
-    organization_id: str | None = None
-    scope_id: str | None = None
 
 
 def create_budget(plane: Plane, actor: Actor, body: BudgetCreate) -> Budget:
@@ -136,15 +134,7 @@ def get_budget(plane: Plane, actor: Actor, budget_id: str) -> Budget:
 def list_budgets(plane: Plane, actor: Actor, query: BudgetQuery) -> Page[Budget]:
     """Return the budgets that ``actor`` may read, newest first."""
     limit = check_limit(query.limit)
-    place = decode_cursor(query.cursor)
-    columns = budgets.c
-    conditions = [visible(actor, P.BUDGETS_READ, columns.scope_id)]
-    if query.organization_id is not None:
-        conditions.append(columns.organization_id == query.organization_id)
-    if query.scope_id is not None:
-        conditions.append(is_at(budgets, query.scope_id))
-    if place is not None:
-        conditions.append(columns.id < place)
+    conditions = conditions_of(actor, budgets, query)
     with view(plane, actor, "budget.list", "budget") as access:
         rows = find_budgets(access.connection, *conditions, newest=limit + 1)
     return page_of(rows, limit, lambda row: row.id, show_budget)

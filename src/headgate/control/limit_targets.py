@@ -10,12 +10,13 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, or_
 from headgate.control import checks
 from headgate.control.key_rows import KeyRow, find_key
 from headgate.control.limit_rows import NAMED, BudgetRow, RateRow, limits_on
+from headgate.control.page import ListQuery, decode_cursor
 from headgate.control.plane import Access, Change
-from headgate.control.tree import ScopeRow, find_scope, path_of
+from headgate.control.tree import ScopeRow, find_scope, path_of, visible
 from headgate.domain.access import Path, Permission
 from headgate.domain.errors import ConflictError, PermissionDeniedError, ValidationFailedError
 from headgate.domain.limits import LimitedKind
-from headgate.identity.actor import may
+from headgate.identity.actor import Actor, may
 from headgate.ledger.limit_book import named_id
 
 P = Permission
@@ -149,6 +150,26 @@ def place_of(row: BudgetRow | RateRow) -> Place:
         model=name if row.kind is LimitedKind.MODEL else None,
         tag=name if row.kind is LimitedKind.TAG else None,
     )
+
+
+class LimitsQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which limits to list."""
+
+    organization_id: str | None = None
+    scope_id: str | None = None
+
+
+def conditions_of(actor: Actor, table: Table, query: LimitsQuery) -> list[ColumnElement[bool]]:
+    """The conditions that a row of ``table`` is wanted, may be read, and stands behind the query's cursor."""
+    place = decode_cursor(query.cursor)
+    conditions = [visible(actor, P.BUDGETS_READ, table.c.scope_id)]
+    if query.organization_id is not None:
+        conditions.append(table.c.organization_id == query.organization_id)
+    if query.scope_id is not None:
+        conditions.append(is_at(table, query.scope_id))
+    if place is not None:
+        conditions.append(table.c.id < place)
+    return conditions
 
 
 def is_at(table: Table, scope_id: str) -> ColumnElement[bool]:

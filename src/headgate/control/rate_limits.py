@@ -18,19 +18,19 @@ from headgate.control.limit_rows import (
     update_rates,
 )
 from headgate.control.limit_targets import (
+    LimitsQuery,
     Place,
     Target,
     allow_limiting,
+    conditions_of,
     find_target,
     find_target_of,
-    is_at,
     place_of,
     publish_limits,
 )
-from headgate.control.page import ListQuery, Page, check_limit, decode_cursor, page_of
+from headgate.control.page import Page, check_limit, page_of
 from headgate.control.plane import Change, Plane, change, view
 from headgate.control.timestamps import format_time
-from headgate.control.tree import visible
 from headgate.domain import ids
 from headgate.domain.access import ManagedBy, Permission
 from headgate.domain.errors import ValidationFailedError
@@ -102,11 +102,8 @@ class RateLimitsPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     tpd_mode: WindowMode | UnsetType = UNSET
 
 
-class RateLimitsQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RateLimitsQuery(LimitsQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which rate limits to list."""
-
-    organization_id: str | None = None
-    scope_id: str | None = None
 
 
 def create_rate_limits(plane: Plane, actor: Actor, body: RateLimitsCreate) -> RateLimits:
@@ -131,15 +128,7 @@ def get_rate_limits(plane: Plane, actor: Actor, rates_id: str) -> RateLimits:
 def list_rate_limits(plane: Plane, actor: Actor, query: RateLimitsQuery) -> Page[RateLimits]:
     """Return the rate limits that ``actor`` may read, newest first."""
     limit = check_limit(query.limit)
-    place = decode_cursor(query.cursor)
-    columns = rate_limits.c
-    conditions = [visible(actor, P.BUDGETS_READ, columns.scope_id)]
-    if query.organization_id is not None:
-        conditions.append(columns.organization_id == query.organization_id)
-    if query.scope_id is not None:
-        conditions.append(is_at(rate_limits, query.scope_id))
-    if place is not None:
-        conditions.append(columns.id < place)
+    conditions = conditions_of(actor, rate_limits, query)
     with view(plane, actor, "rate_limit.list", "rate_limit") as access:
         rows = find_all_rates(access.connection, *conditions, newest=limit + 1)
     return page_of(rows, limit, lambda row: row.id, show_rates)
