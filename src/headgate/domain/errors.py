@@ -25,7 +25,6 @@
     ├── PreconditionRequiredError      428 precondition_required
     ├── UpstreamRateLimitedError       429 upstream_rate_limited
     ├── RateLimitExceededError         429 rate_limit_exceeded
-    │   └── RequestExceedsWindowError  429 rate_limit_exceeded
     ├── BudgetInFlightError            429 budget_in_flight
     ├── ConcurrencyExceededError       429 concurrency_exceeded
     ├── HeadersTooLargeError           431 headers_too_large
@@ -69,7 +68,7 @@ class HeadgateError(Exception):
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
     """Whether the same request may succeed later; false sends ``x-should-retry: false``."""
 
     def __init__(
@@ -254,17 +253,11 @@ class UpstreamRateLimitedError(HeadgateError):
 
 
 class RateLimitExceededError(HeadgateError):
-    """A window of requests or tokens is full."""
+    """A window of requests or tokens is full. Not worth a retry where the request is larger than the whole window."""
 
     status = 429
     code = "rate_limit_exceeded"
     retryable = True
-
-
-class RequestExceedsWindowError(RateLimitExceededError):
-    """The request alone takes more tokens than a window ever has: no waiting mends that."""
-
-    retryable = False
 
 
 class BudgetInFlightError(HeadgateError):

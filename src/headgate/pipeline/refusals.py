@@ -13,7 +13,6 @@ from headgate.domain.errors import (
     LimitDetail,
     RateLimitExceededError,
     RequestExceedsBudgetError,
-    RequestExceedsWindowError,
 )
 from headgate.domain.limits import LimitedKind
 from headgate.domain.money import format_usd
@@ -40,16 +39,18 @@ def error_of_refusal(refusal: Refusal, key: VirtualKey) -> HeadgateError:
             retry_after_s=_retry_after_s(refusal),
             limit=_detail(refusal, format_usd),
         )
+    reason, retry_after_s, detail = refusal.limit_name, _retry_after_s(refusal), _detail(refusal, str)
     if refusal.code is RefusalCode.CONCURRENCY_EXCEEDED:
-        kind, words = ConcurrencyExceededError, f"At most {refusal.limit} requests of {whose} may run at once."
-    else:
-        can_ever_fit = refusal.retry_after_ms is not None
-        kind = RateLimitExceededError if can_ever_fit else RequestExceedsWindowError
-        words = (
-            f"The limit of {whose} is {refusal.limit} {_UNITS[refusal.limit_name]}; {refusal.used} are used, "
-            f"and this request takes {refusal.asked}."
-        )
-    return kind(words, reason=refusal.limit_name, retry_after_s=_retry_after_s(refusal), limit=_detail(refusal, str))
+        words = f"At most {refusal.limit} requests of {whose} may run at once."
+        return ConcurrencyExceededError(words, reason=reason, retry_after_s=retry_after_s, limit=detail)
+    words = (
+        f"The limit of {whose} is {refusal.limit} {_UNITS[refusal.limit_name]}; {refusal.used} are used, "
+        f"and this request takes {refusal.asked}."
+    )
+    error = RateLimitExceededError(words, reason=reason, retry_after_s=retry_after_s, limit=detail)
+    # What is larger than the whole window never fits, so no waiting mends it.
+    error.retryable = retry_after_s is not None
+    return error
 
 
 def limit_of(refusal: Refusal) -> str:
