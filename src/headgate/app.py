@@ -47,13 +47,12 @@ from headgate.server.entropy import EntropyPool
 from headgate.server.forwarded import parse_networks, trusting
 from headgate.server.inbound import Application
 from headgate.server.listener import Listener, bind
-from headgate.settings.model import ServerSettings, Settings
+from headgate.settings.model import LEDGER_FILE, ServerSettings, Settings
 from headgate.snapshot import Snapshot, SnapshotSource
 from headgate.storage.engine import Database, SchemaError, open_database
 from headgate.telemetry.log import configure_logging
 
 ADMIN_TOKEN_FILE: Final = "admin-token"  # noqa: S105  a file name
-LEDGER_FILE: Final = "ledger.db"
 _log: Final = logging.getLogger("headgate")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from headgate.cli.ledgering import JOURNAL
+from headgate.settings.model import LEDGER_FILE
 from tests.cli.gateway import chat, headgate, running, wait_for
 
 
@@ -96,7 +96,7 @@ def test_a_correction_is_posted_and_the_ledger_still_adds_up(gateway: tuple[str,
     cli("ledger", "adjust", key["id"], "-0.5", "--reason", "billed twice")
     assert Decimal(1) <= posted() < Decimal("1.5")
     assert "taken back" in cli("ledger", "adjust", key["id"], "-100", "--reason", "too much", code=1).lower()
-    assert (directory / "data" / JOURNAL).exists()
+    assert (directory / "data" / LEDGER_FILE).exists()
     on_disk, live = cli("ledger", "verify"), cli("ledger", "verify", "--live")
     assert on_disk["problems"] == live["problems"] == []
     assert on_disk.keys() == live.keys()

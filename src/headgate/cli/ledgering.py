@@ -13,9 +13,8 @@ from headgate.cli.failure import CommandError
 from headgate.cli.limiting import check_amount_usd
 from headgate.cli.output import print_fields, print_json
 from headgate.domain.money import format_usd
+from headgate.settings.model import LEDGER_FILE
 
-JOURNAL: Final = "ledger.db"
-"""The journal's file in the data directory."""
 _ZERO: Final = re.compile(r"-?[0.]*")
 
 
@@ -30,7 +29,7 @@ def verify_file(data_dir: Path, *, as_json: bool) -> int:
     from headgate.ledger.journal_file import LedgerCorruptError
     from headgate.ledger.verify import verify_journal
 
-    path = data_dir / JOURNAL
+    path = data_dir / LEDGER_FILE
     if not path.exists():
         raise CommandError(f"{path} does not exist: no gateway has run on {data_dir} yet, or --data names another")
     try:

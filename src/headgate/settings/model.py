@@ -4,6 +4,8 @@ Durations are seconds and sizes bytes here; the file writes ``30s`` and ``32MiB`
 keeps it out of ``repr`` and of log lines. docs/reference/configuration.md explains every key.
 """
 
+from typing import Final
+
 from msgspec import UNSET, Struct, UnsetType, field
 
 from headgate.domain.catalog import Price
@@ -242,6 +244,10 @@ class ProvisionedOrganization(Struct, frozen=True):
     end_users: tuple[ProvisionedNamedLimits, ...] = ()
     models: tuple[ProvisionedNamedLimits, ...] = ()
     tags: tuple[ProvisionedNamedLimits, ...] = ()
+
+
+LEDGER_FILE: Final = "ledger.db"
+"""The ledger's journal, in the data directory."""
 
 
 class Settings(Struct, frozen=True):
