@@ -15,7 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from headgate.domain.limits import MAX_TOKENS, InvalidLimitError, check_amount
-from headgate.domain.money import MAX_NANO_USD
+from headgate.domain.money import MAX_NANO_USD, format_usd
 from headgate.ledger.chart import Account, Chart, Lines
 from headgate.ledger.limit_book import LimitPath
 from headgate.ledger.outcomes import (
@@ -288,7 +288,7 @@ class Engine:
             if account is None:
                 raise AdjustmentError(f"{name} is not open")
             if account.posted + delta < 0:
-                raise AdjustmentError(f"{name} has posted less than {-delta} nano-USD")
+                raise AdjustmentError(f"{name} has posted less than {format_usd(-delta)} USD")
             found.append(account)
         thresholds = _post(tuple(found), 0, delta)
         self._emit((ADJUST, now.wall_ms, tuple(account.number for account in found), delta, reason))
