@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from headgate.domain.catalog import Price
 from headgate.domain.limits import BudgetMode, Period, WindowMode
+from headgate.domain.routing import DataHandling, Strategy
 
 
 class Secret:
@@ -87,6 +88,14 @@ class UpstreamTlsSettings(Struct, frozen=True):
     key: str | None = None
 
 
+class CredentialSettings(Struct, frozen=True):
+    """One of several credentials of a provider."""
+
+    name: str
+    value: Secret
+    weight: int = 1
+
+
 class ProviderSettings(Struct, frozen=True):
     """One entry of ``providers``."""
 
@@ -94,6 +103,8 @@ class ProviderSettings(Struct, frozen=True):
     kind: str
     base_url: str | None = None
     credential: Secret = field(default_factory=lambda: Secret(""))
+    credentials: tuple[CredentialSettings, ...] = ()
+    """Several, each with limits of its own at the provider; instead of ``credential``. Empty ones are left out."""
     region: str | None = None
     allow_private_network: bool = False
     transport: str = "lean"
@@ -108,6 +119,8 @@ class ProviderSettings(Struct, frozen=True):
     """Overrides the vendor row."""
     price_free: bool = False
     """The file says ``price: free``."""
+    handling: DataHandling = DataHandling()
+    """``jurisdiction``, ``retention_days`` and ``trains``: what holds for deployments that do not say otherwise."""
 
 
 class DeploymentSettings(Struct, frozen=True):
@@ -119,13 +132,64 @@ class DeploymentSettings(Struct, frozen=True):
     price: Price | None = None
     """From the file's ``price: {input_per_mtok: "2.50", …}`` with version ``configuration``."""
     price_free: bool = False
+    weight: int = 1
+    priority: int = 0
+    """Lower numbers are tried first; a strategy chooses among equal ones."""
+    rpm: int | None = None
+    """From ``limits``: what the provider grants a minute, where it does not say so in its headers."""
+    tpm: int | None = None
+    handling: DataHandling = DataHandling()
+
+
+class FallbackSettings(Struct, frozen=True):
+    """The ``fallbacks`` block: aliases to try, in order, once the alias' own deployments have failed so."""
+
+    error: tuple[str, ...] = ()
+    context_length: tuple[str, ...] = ()
+    content_filter: tuple[str, ...] = ()
+    """Empty by default: asking elsewhere what one provider refuses is evasion unless the operator says so."""
+
+
+class BalanceSettings(Struct, frozen=True):
+    """The ``balance`` block: what the strategy ``balanced`` weighs. Only the proportions count; 0 leaves one out."""
+
+    cost: float = 1.0
+    latency: float = 0.5
+    capacity: float = 0.5
+    affinity: float = 0.5
+
+
+class WhenSettings(Struct, frozen=True):
+    """The ``when`` of a rule: all that is given must hold."""
+
+    tags: tuple[tuple[str, str], ...] = ()
+    """Name and glob of the value."""
+    user: str | None = None
+    """Glob of the end user."""
+    input_tokens_above: int | None = None
+    """The prompt is estimated at more tokens than this."""
+    input_tokens_below: int | None = None
+
+
+class RuleSettings(Struct, frozen=True):
+    """One entry of ``rules``: where ``when`` holds, the alias ``use`` answers instead."""
+
+    when: WhenSettings
+    use: str
 
 
 class ModelSettings(Struct, frozen=True):
-    """One alias. Exactly one deployment until routing is built."""
+    """One alias: deployments of its own, or another alias that it stands for."""
 
     alias: str
-    deployments: tuple[DeploymentSettings, ...]
+    deployments: tuple[DeploymentSettings, ...] = ()
+    use: str | None = None
+    """Another alias; then there are no deployments."""
+    strategy: Strategy = Strategy.PRIORITY
+    fallbacks: FallbackSettings = FallbackSettings()
+    balance: BalanceSettings = BalanceSettings()
+    rules: tuple[RuleSettings, ...] = ()
+    """The first whose ``when`` holds decides."""
 
 
 class PriceSettings(Struct, frozen=True):
