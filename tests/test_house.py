@@ -30,6 +30,7 @@ UNMIRRORED: dict[str, str] = {
     "cli/__main__.py": "one line that calls cli:main",
     "domain/access.py": "nouns and enums; every test of identity and control builds them",
     "domain/catalog.py": "nouns; tests/catalog builds and prices them",
+    "domain/routing.py": "nouns; tests/routing and tests/pipeline decide by them and tests/records writes them",
     "domain/record.py": "nouns; tests/records writes and reads every field",
     "domain/usage.py": "nouns and one sum, read in tests/wire",
     "ledger/outcomes.py": "nouns; every test of the ledger builds and compares them",

@@ -9,7 +9,7 @@ from headgate.ledger.limit_book import LimitBook
 from headgate.routing.table import Deployment, RouteTable
 from headgate.snapshot import Snapshot, SnapshotSource
 
-ROUTES = RouteTable([], [], lambda provider, model, region: Deployment(provider, model, None))
+ROUTES = RouteTable([], [], lambda provider, model: (Deployment(provider, model, None),))
 
 
 def test_new_keys_are_seen_by_the_next_reader_and_not_by_the_last() -> None:

@@ -13,7 +13,7 @@ from headgate.domain.catalog import Capabilities, Price, Rates
 from headgate.identity.secrets import ADMIN_TOKEN_PREFIX, hash_secret, mint_secret
 from headgate.ledger.desk import LedgerDesk
 from headgate.ledger.limit_book import LimitBook
-from headgate.routing.table import Alias, Deployment, RouteTable
+from headgate.routing.table import Deployment, Route, RouteTable
 from headgate.snapshot import Snapshot, SnapshotSource
 
 OPERATOR = mint_secret(ADMIN_TOKEN_PREFIX, bytes(32))
@@ -117,14 +117,14 @@ class Api:
         return answer.json
 
 
-def describe(provider: str, upstream_model: str, region: str | None) -> Deployment:
-    return Deployment(provider, upstream_model, None, region=region)
+def describe(provider: str, upstream_model: str) -> tuple[Deployment, ...]:
+    return (Deployment(provider, upstream_model, None),)
 
 
 def routes() -> RouteTable:
     price = Price(Rates(input=2_500_000_000, output=10_000_000_000, cached_input=1_250_000_000), version="test 1")
     deployment = Deployment("openai", "gpt-4o", price, Capabilities(context_window=128_000), region="us")
-    aliases = (Alias("gpt-4o", deployment), Alias("claude", None, off="the provider `anthropic` has no credential"))
+    aliases = (Route("gpt-4o", (deployment,)), Route("claude", off="the provider `anthropic` has no credential"))
     return RouteTable(aliases, ("openai",), describe)
 
 

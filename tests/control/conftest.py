@@ -15,7 +15,6 @@ from headgate.control import keys, organizations, projects, teams, tokens, users
 from headgate.control.plane import Plane
 from headgate.control.publish import Publisher, load_directory
 from headgate.domain.access import Role, VirtualKey
-from headgate.domain.catalog import Capabilities
 from headgate.identity.actor import Actor, ActorKind
 from headgate.identity.directory import KeyDirectory
 from headgate.identity.secrets import hash_secret
@@ -40,7 +39,7 @@ class World:
         file = database.path.with_name("ledger.db")
         self.threaded = stack.enter_context(threaded_ledger(file, lambda: self.now_ms))
         self.ledger = self.threaded.ledger
-        routes = RouteTable((), (), lambda provider, model: (None, Capabilities()))
+        routes = RouteTable((), (), lambda provider, model: ())
         self.snapshots = SnapshotSource(Snapshot(revision=1, keys=load_directory(database), routes=routes))
         self.plane = Plane(
             database=database,

@@ -34,8 +34,8 @@ async def test_openai_is_ready_to_send_to():
     assert provider.name == "mine"
     assert provider.vendor.kind == "openai"
     assert provider.base_target == "/v1"
-    assert (b"authorization", b"Bearer " + KEY.encode()) in provider.headers
-    assert (b"content-type", b"application/json") in provider.headers
+    assert (b"authorization", b"Bearer " + KEY.encode()) in provider.credentials[0].headers
+    assert (b"content-type", b"application/json") in provider.credentials[0].headers
     assert provider.secrets == (KEY,)
     assert set(provider.wire_formats) == {"openai_chat", "openai_embeddings"}
     assert provider.timeouts == Timeouts()
@@ -79,7 +79,7 @@ def test_a_credential_that_no_header_takes_is_refused_without_being_shown(text):
 async def test_a_local_server_needs_no_credential_and_then_sends_none():
     local = settings("vllm", credential=Secret(""), allow_private_network=True)
     provider = build(local)
-    assert not [name for name, _ in provider.headers if name == b"authorization"]
+    assert not [name for name, _ in provider.credentials[0].headers if name == b"authorization"]
     assert provider.secrets == ()
     await provider.transport.aclose()
 
@@ -151,8 +151,8 @@ async def test_private_addresses_and_plain_http_pass_with_it():
 async def test_azure_takes_its_base_url_with_or_without_the_path(written, target):
     provider = build(settings("azure", base_url=written))
     assert provider.base_target == target
-    assert (b"api-key", KEY.encode()) in provider.headers
-    assert not [name for name, _ in provider.headers if name == b"authorization"]
+    assert (b"api-key", KEY.encode()) in provider.credentials[0].headers
+    assert not [name for name, _ in provider.credentials[0].headers if name == b"authorization"]
     await provider.transport.aclose()
 
 
@@ -169,8 +169,8 @@ def test_a_region_that_is_missing_or_no_name_is_refused(region):
 
 async def test_added_headers_are_sent_in_lower_case():
     provider = build(settings(headers=(("OpenAI-Organization", "org-1"), ("User-Agent", "mine"))))
-    assert (b"openai-organization", b"org-1") in provider.headers
-    assert [value for name, value in provider.headers if name == b"user-agent"] == [b"mine"]
+    assert (b"openai-organization", b"org-1") in provider.credentials[0].headers
+    assert [value for name, value in provider.credentials[0].headers if name == b"user-agent"] == [b"mine"]
     await provider.transport.aclose()
 
 

@@ -4,46 +4,46 @@ import pytest
 
 from headgate.domain.catalog import Price, Rates
 from headgate.domain.errors import ModelNotFoundError
-from headgate.routing.table import Alias, Deployment, RouteTable
+from headgate.routing.table import Deployment, Route, RouteTable
 
 PRICE = Price(rates=Rates(input=1, output=2), version="configuration")
 
 
-def describe(provider: str, model: str, region: str | None) -> Deployment:
-    return Deployment(provider=provider, upstream_model=model, price=None, region=region)
+def describe(provider: str, model: str) -> tuple[Deployment, ...]:
+    return (Deployment(provider=provider, upstream_model=model, price=None),)
 
 
-def table(*aliases: Alias) -> RouteTable:
+def table(*aliases: Route) -> RouteTable:
     return RouteTable(aliases, ["openai", "vllm", "sandbox"], describe)
 
 
 def test_an_exact_alias_leads_to_its_deployment() -> None:
     deployment = Deployment(provider="openai", upstream_model="gpt-4o-2024-11-20", price=PRICE)
-    assert table(Alias("gpt-4o", deployment)).resolve("gpt-4o") is deployment
+    assert table(Route("gpt-4o", (deployment,))).resolve("gpt-4o").deployments == (deployment,)
 
 
 def test_a_configured_provider_answers_without_an_alias() -> None:
-    assert table().resolve("openai/gpt-4o") == describe("openai", "gpt-4o", None)
+    assert table().resolve("openai/gpt-4o") == Route("openai/gpt-4o", describe("openai", "gpt-4o"))
 
 
 def test_only_the_first_slash_parts_provider_and_model() -> None:
-    assert table().resolve("vllm/meta-llama/Llama-4").upstream_model == "meta-llama/Llama-4"
+    assert table().resolve("vllm/meta-llama/Llama-4").deployments[0].upstream_model == "meta-llama/Llama-4"
 
 
 def test_a_glob_passes_the_rest_on_as_the_upstream_model() -> None:
-    routes = table(Alias("fast-*", Deployment(provider="vllm", upstream_model="lab/*", price=None, region="eu")))
-    assert routes.resolve("fast-qwen") == Deployment("vllm", "lab/qwen", None, region="eu")
+    routes = table(Route("fast-*", (Deployment(provider="vllm", upstream_model="lab/*", price=None, region="eu"),)))
+    assert routes.resolve("fast-qwen").deployments == (Deployment("vllm", "lab/qwen", None, region="eu"),)
 
 
 def test_a_glob_keeps_the_price_its_deployment_was_given() -> None:
-    routes = table(Alias("fast-*", Deployment("vllm", "*", PRICE, is_price_stated=True)))
-    assert routes.resolve("fast-qwen") == Deployment("vllm", "qwen", PRICE, is_price_stated=True)
+    routes = table(Route("fast-*", (Deployment("vllm", "*", PRICE, is_price_stated=True),)))
+    assert routes.resolve("fast-qwen").deployments == (Deployment("vllm", "qwen", PRICE, is_price_stated=True),)
 
 
 def test_an_exact_alias_wins_over_a_glob_and_over_a_provider() -> None:
     exact = Deployment(provider="vllm", upstream_model="exact", price=None)
-    routes = table(Alias("openai/*", Deployment("vllm", "*", None)), Alias("openai/gpt-4o", exact))
-    assert routes.resolve("openai/gpt-4o") is exact
+    routes = table(Route("openai/*", (Deployment("vllm", "*", None),)), Route("openai/gpt-4o", (exact,)))
+    assert routes.resolve("openai/gpt-4o").deployments == (exact,)
 
 
 @pytest.mark.parametrize("name", ["nothing", "nobody/gpt-4o", "openai/", "/gpt-4o", "OPENAI/gpt-4o"])
@@ -56,7 +56,7 @@ def test_an_unknown_name_is_not_found(name: str) -> None:
 @pytest.mark.parametrize("name", ["gpt-4o", "gpt-*"])
 def test_an_alias_that_is_off_says_why(name: str) -> None:
     with pytest.raises(ModelNotFoundError) as caught:
-        table(Alias(name, None, off="provider openai has no credential")).resolve("gpt-4o")
+        table(Route(name, off="provider openai has no credential")).resolve("gpt-4o")
     assert caught.value.reason == "provider openai has no credential"
 
 

@@ -131,7 +131,7 @@ def test_item_05_a_near_miss_takes_the_same_path_as_a_random_key() -> None:
     scope = ScopeEntry(id="org_1", kind=ScopeKind.ORGANIZATION, slug="acme", parent_id=None)
     entry = KeyEntry(id="key_1", name="k", scope_id="org_1", models=("*",))
     directory = KeyDirectory.build([(hash_secret(KEY.encode()), entry)], [scope])
-    routes = RouteTable((), (), lambda provider, model, region: pytest.fail("nothing is resolved"))
+    routes = RouteTable((), (), lambda provider, model: pytest.fail("nothing is resolved"))
     snapshot = Snapshot(revision=1, keys=directory, routes=routes)
     assert authenticate(snapshot, KEY.encode(), 0).id == "key_1"
     near = [KEY[:length] + "x" * (len(KEY) - length) for length in range(0, len(KEY), 5)]

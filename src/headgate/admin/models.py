@@ -8,7 +8,7 @@ from headgate.admin.endpoint import ROOT, Call, Endpoint
 from headgate.domain.access import Permission
 from headgate.domain.catalog import Capabilities, Price, Rates
 from headgate.domain.money import format_usd
-from headgate.routing.table import Alias
+from headgate.routing.table import Route
 
 
 class RatesView(Struct, frozen=True):
@@ -38,7 +38,7 @@ class PriceView(Struct, frozen=True):
 
 
 class ModelView(Struct, frozen=True):
-    """One alias. ``off`` says why it leads nowhere at present; ``price`` is null where none is known."""
+    """One route. ``off`` says why it leads nowhere at present; ``price`` is null where none is known."""
 
     id: str
     provider: str | None
@@ -57,15 +57,15 @@ class ModelList(Struct, frozen=True):
     next_cursor: str | None = None
 
 
-def view(alias: Alias) -> ModelView:
-    """Return ``alias`` as the API shows it."""
-    target = alias.deployment
+def view(route: Route) -> ModelView:
+    """Return ``route`` as the API shows it."""
+    target = route.deployments[0] if route.deployments else None
     return ModelView(
-        id=alias.name,
+        id=route.name,
         provider=target.provider if target else None,
         upstream_model=target.upstream_model if target else None,
         region=target.region if target else None,
-        off=alias.off,
+        off=route.off,
         price=_price(target.price) if target and target.price else None,
         capabilities=target.capabilities if target else None,
         sandbox=target.is_sandbox if target else False,
@@ -93,7 +93,7 @@ def _usd(rate: int | None) -> str | None:
 
 
 def _list(call: Call[None, None]) -> ModelList:
-    return ModelList(tuple(view(alias) for alias in call.site.snapshots.current.routes.aliases))
+    return ModelList(tuple(map(view, call.site.snapshots.current.routes.routes)))
 
 
 ENDPOINTS: Final = (

@@ -351,7 +351,7 @@ def _meter_of(prepared: Prepared, call: Call) -> StreamMeter:
 
 def _headers_of(prepared: Prepared, call: Call) -> Headers:
     """The provider's header fields, where the caller's own of the same format win."""
-    headers, forwarded = prepared.provider.headers, call.forwarded
+    headers, forwarded = prepared.provider.headers_of(prepared.deployment.credential), call.forwarded
     if not forwarded or prepared.is_translated(call):
         return headers
     names = {name for name, _ in forwarded}

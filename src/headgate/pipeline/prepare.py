@@ -77,10 +77,10 @@ def understand(gateway: Gateway, call: Call, trace: Trace) -> Asked:
         envelope = replace(envelope, model=call.path_model)
     trace.envelope = envelope
     model = envelope.model
-    deployment = snapshot.routes.resolve(model)
-    if not may_use_model(key, model, is_sandbox=deployment.is_sandbox):
+    route = snapshot.routes.resolve(model)
+    if not may_use_model(key, model, is_sandbox=route.is_sandbox):
         raise ModelNotAllowedError(f"This key may not use the model `{shorten(model)}`.", param="model")
-    trace.deployment = deployment
+    trace.deployment = deployment = route.deployments[0]
     if deployment.price is None and gateway.refuse_unpriced:
         raise UnpricedModelError(
             f"No price is known for `{shorten(deployment.name)}`: set one on its deployment, or `prices.unpriced`.",

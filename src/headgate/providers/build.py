@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 import headgate
 from headgate.providers import PROVIDERS
-from headgate.providers.provider import Provider, Vendor
+from headgate.providers.provider import Provider, ProviderCredential, Vendor
 from headgate.providers.sandbox import SANDBOX_VENDOR, Meter, SandboxTransport
 from headgate.settings.model import ProviderSettings, TimeoutSettings
 from headgate.upstream.addresses import Origin, check_host, parse_base_url
@@ -65,7 +65,7 @@ def is_switched_off(settings: ProviderSettings) -> bool:
     Raises:
         InvalidProviderError: there is no such kind.
     """
-    return vendor_of(settings).needs_credential and not settings.credential
+    return vendor_of(settings).needs_credential and not (settings.credential or settings.credentials)
 
 
 def build_provider(
@@ -86,8 +86,7 @@ def build_provider(
         InvalidProviderError: a setting is wrong.
     """
     vendor = vendor_of(settings)
-    credential = _credential(settings, vendor)
-    headers = _headers(settings, vendor, credential)
+    credentials = _credentials(settings, vendor)
     if vendor.kind == SANDBOX_VENDOR.kind:
         transport: Transport = SandboxTransport(meter)
         base_target = "/v1"
@@ -100,25 +99,29 @@ def build_provider(
         name=settings.name,
         vendor=vendor,
         base_target=base_target,
-        headers=headers,
+        credentials=tuple(
+            ProviderCredential(name, weight, _headers(settings, vendor, secret)) for name, weight, secret in credentials
+        ),
         transport=transport,
         wire_formats={name: WIRE_FORMATS[name] for name in vendor.wire_formats},
         max_output_field=max_output_field,
-        secrets=(credential,) if credential else (),
+        secrets=tuple(secret for _, _, secret in credentials if secret),
         timeouts=Timeouts(timeouts.connect, timeouts.first_event, timeouts.idle, timeouts.total),
     )
 
 
-def _credential(settings: ProviderSettings, vendor: Vendor) -> str:
-    credential = settings.credential.reveal()
-    if not credential:
-        if vendor.needs_credential:
+def _credentials(settings: ProviderSettings, vendor: Vendor) -> list[tuple[str, int, str]]:
+    """Return name, weight and secret of each; of a provider that needs none, one with an empty secret."""
+    found = [(each.name, each.weight, each.value.reveal()) for each in settings.credentials if each.value]
+    if not found:
+        found = [("", 1, settings.credential.reveal())]
+    for _, _, secret in found:
+        if not secret and vendor.needs_credential:
             raise InvalidProviderError(settings.name, "credential", f"{vendor.title} needs one")
-        return ""
-    if not _CREDENTIAL.fullmatch(credential):
-        message = "it has a blank, a line break or another character that no HTTP header takes"
-        raise InvalidProviderError(settings.name, "credential", message)
-    return credential
+        if secret and not _CREDENTIAL.fullmatch(secret):
+            message = "it has a blank, a line break or another character that no HTTP header takes"
+            raise InvalidProviderError(settings.name, "credential", message)
+    return found
 
 
 def _headers(settings: ProviderSettings, vendor: Vendor, credential: str) -> tuple[tuple[bytes, bytes], ...]:

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from headgate.upstream.transport import Timeouts, Transport
+from headgate.upstream.transport import Headers, Timeouts, Transport
 from headgate.wire.format import WireFormat
 
 
@@ -37,6 +37,16 @@ class Vendor(Struct, frozen=True):
     notes: str = ""
 
 
+class ProviderCredential(Struct, frozen=True):
+    """One of the credentials that a provider issued to us; the secret itself is in the header fields alone."""
+
+    name: str
+    """Empty where the provider has only one and the configuration gives it no name."""
+    weight: int
+    headers: Headers
+    """Sent with every request under this credential, its own header among them."""
+
+
 class Provider(Struct, frozen=True):
     """A configured provider, ready to send to."""
 
@@ -45,8 +55,8 @@ class Provider(Struct, frozen=True):
     vendor: Vendor
     base_target: str
     """The path of the base URL, without a trailing slash; the wire format's path is appended."""
-    headers: tuple[tuple[bytes, bytes], ...]
-    """Sent with every request, the credential's header among them."""
+    credentials: tuple[ProviderCredential, ...]
+    """At least one; that of a provider which needs none has no header of its own."""
     transport: Transport
     wire_formats: dict[str, WireFormat]
     max_output_field: str | None = None
@@ -55,3 +65,10 @@ class Provider(Struct, frozen=True):
     """Texts that must never reach a caller or a log, e.g. the credential; errors are redacted by them."""
     timeouts: Timeouts = Timeouts()
     """The provider's own where its settings have them, else the gateway's."""
+
+    def headers_of(self, credential: str) -> Headers:
+        """Return the header fields to send under the credential of that name."""
+        for each in self.credentials:
+            if each.name == credential:
+                return each.headers
+        raise KeyError(credential)

@@ -1,12 +1,13 @@
-"""The route table: model alias → deployment, as a frozen value built from the settings.
+"""The route table: model name → route, as a frozen value built from the settings.
 
 Three kinds of name resolve, in this order: an exact alias, ``provider/model`` of any configured provider, and an alias
-with a glob (``sandbox/*``), whose deployment's own ``*`` receives what the alias' glob matched.
+with a glob (``sandbox/*``), whose deployments' own ``*`` receives what the alias' glob matched.
 """
 
 import re
 from collections.abc import Callable, Iterable
 from fnmatch import translate
+from functools import cached_property
 from typing import Final
 
 from msgspec import Struct
@@ -14,12 +15,13 @@ from msgspec.structs import replace
 
 from headgate.domain.catalog import Capabilities, Price
 from headgate.domain.errors import ModelNotFoundError
+from headgate.domain.routing import DataHandling, Strategy
 
 SANDBOX: Final = "sandbox"
 
 
 class Deployment(Struct, frozen=True):
-    """One callable target: a provider and the upstream model it is asked for."""
+    """One callable target: a provider, one of its credentials, and the upstream model it is asked for."""
 
     provider: str
     upstream_model: str
@@ -30,55 +32,112 @@ class Deployment(Struct, frozen=True):
     is_sandbox: bool = False
     is_price_stated: bool = False
     """The configuration states the price, so it holds for every model that a glob leads here."""
+    credential: str = ""
+    """The name of the provider's credential; empty where it has one without a name."""
+    weight: int = 1
+    priority: int = 0
+    """Lower numbers are tried first."""
+    rpm: int | None = None
+    """What the provider grants a minute, as the configuration says."""
+    tpm: int | None = None
+    handling: DataHandling = DataHandling()
 
     @property
     def name(self) -> str:
-        """How records and headers call it."""
+        """How records, headers and the state of its health call it."""
+        if self.credential:
+            return f"{self.provider}/{self.upstream_model}#{self.credential}"
         return f"{self.provider}/{self.upstream_model}"
 
 
-class Alias(Struct, frozen=True):
+class Fallbacks(Struct, frozen=True):
+    """Names of other routes, in the order in which they are tried, by what went wrong."""
+
+    error: tuple[str, ...] = ()
+    context_length: tuple[str, ...] = ()
+    content_filter: tuple[str, ...] = ()
+
+
+NO_FALLBACKS: Final = Fallbacks()
+
+
+class Balance(Struct, frozen=True):
+    """What the strategy ``balanced`` weighs: shares that add up to 1."""
+
+    cost: float
+    latency: float
+    capacity: float
+    affinity: float
+
+
+class Rule(Struct, frozen=True):
+    """Leads to the route ``use`` where all that is given holds."""
+
+    use: str
+    tags: tuple[tuple[str, re.Pattern[str]], ...] = ()
+    user: re.Pattern[str] | None = None
+    input_tokens_above: int | None = None
+    input_tokens_below: int | None = None
+
+
+class Route(Struct, frozen=True, dict=True):
     """What a client may send as ``model``, and where it leads; ``off`` says why it leads nowhere at present."""
 
     name: str
-    deployment: Deployment | None
+    deployments: tuple[Deployment, ...] = ()
     off: str | None = None
+    strategy: Strategy = Strategy.PRIORITY
+    fallbacks: Fallbacks = NO_FALLBACKS
+    balance: Balance | None = None
+    rules: tuple[Rule, ...] = ()
+    use: str | None = None
+    """Another route that this one stands for; then it has no deployments of its own."""
+
+    @cached_property
+    def is_single(self) -> bool:
+        """Nothing is to be decided: one deployment, and nothing but it."""
+        return len(self.deployments) == 1 and not self.rules and self.use is None and self.fallbacks == NO_FALLBACKS
+
+    @cached_property
+    def is_sandbox(self) -> bool:
+        """It leads to the simulated provider, which never stands beside a real one."""
+        return bool(self.deployments) and self.deployments[0].is_sandbox
 
 
-Describe = Callable[[str, str, str | None], Deployment]
-"""Makes the deployment of (provider, upstream model, region) with its price and capabilities."""
+Describe = Callable[[str, str], tuple[Deployment, ...]]
+"""Makes the deployments of (provider, upstream model), one for each of the provider's credentials."""
 
 
 class RouteTable:
-    """Immutable lookup from model names to deployments."""
+    """Immutable lookup from model names to routes."""
 
     _REMEMBERED: Final = 4096
 
-    def __init__(self, aliases: Iterable[Alias], providers: Iterable[str], describe: Describe) -> None:
-        """Build the table from aliases in configured order and the names of the providers that are on."""
-        self.aliases: Final = tuple(aliases)
-        self._exact: Final = {alias.name: alias for alias in self.aliases if "*" not in alias.name}
+    def __init__(self, routes: Iterable[Route], providers: Iterable[str], describe: Describe) -> None:
+        """Build the table from routes in configured order and the names of the providers that are on."""
+        self.routes: Final = tuple(routes)
+        self._exact: Final = {route.name: route for route in self.routes if "*" not in route.name}
         self._globs: Final = tuple(
-            (re.compile(translate(alias.name).replace(".*", "(.*)", 1)), alias)
-            for alias in self.aliases
-            if "*" in alias.name
+            (re.compile(translate(route.name).replace(".*", "(.*)", 1)), route)
+            for route in self.routes
+            if "*" in route.name
         )
         self._providers: Final = frozenset(providers)
         self._describe: Final = describe
-        self._remembered: Final[dict[str, Deployment]] = {}
+        self._remembered: Final[dict[str, Route]] = {}
         """Names resolved through a glob or ``provider/model``; bounded, since clients choose the names."""
 
-    def resolve(self, model: str) -> Deployment:
-        """Return the deployment for ``model``.
+    def resolve(self, model: str) -> Route:
+        """Return the route for ``model``.
 
         Raises:
-            ModelNotFoundError: nothing answers to the name; ``reason`` says why where an alias is off.
+            ModelNotFoundError: nothing answers to the name; ``reason`` says why where a route is off.
         """
-        alias = self._exact.get(model)
-        if alias is not None:
-            if alias.deployment is None:
-                raise ModelNotFoundError(_not_found(model), param="model", reason=alias.off)
-            return alias.deployment
+        route = self._exact.get(model)
+        if route is not None:
+            if route.off is not None:
+                raise ModelNotFoundError(_not_found(model), param="model", reason=route.off)
+            return route
         known = self._remembered.get(model)
         if known is None:
             known = self._resolve_slowly(model)
@@ -87,23 +146,38 @@ class RouteTable:
             self._remembered[model] = known
         return known
 
-    def _resolve_slowly(self, model: str) -> Deployment:
+    def first_of(self, route: Route) -> Deployment:
+        """Return the deployment that ``route`` tries first where nothing else is known.
+
+        Raises:
+            ModelNotFoundError: what it stands for is off.
+        """
+        while route.use is not None:
+            route = self.resolve(route.use)
+        return route.deployments[0]
+
+    def _resolve_slowly(self, model: str) -> Route:
         provider, slash, upstream_model = model.partition("/")
         if slash and upstream_model and provider in self._providers:
-            return self._describe(provider, upstream_model, None)
-        for pattern, alias in self._globs:
+            return Route(model, self._describe(provider, upstream_model))
+        for pattern, route in self._globs:
             match = pattern.match(model)
             if match is None:
                 continue
-            if alias.deployment is None:
-                raise ModelNotFoundError(_not_found(model), param="model", reason=alias.off)
-            target = alias.deployment
-            upstream_model = target.upstream_model.replace("*", match[1], 1)
-            if target.is_price_stated:
-                return replace(target, upstream_model=upstream_model)
-            return self._describe(target.provider, upstream_model, target.region)
+            if route.off is not None:
+                raise ModelNotFoundError(_not_found(model), param="model", reason=route.off)
+            deployments = tuple(self._filled(target, match[1]) for target in route.deployments)
+            return replace(route, name=model, deployments=deployments)
         reason = f"no alias, and no provider named `{shorten(provider)}` is on" if slash else None
         raise ModelNotFoundError(_not_found(model), param="model", reason=reason)
+
+    def _filled(self, target: Deployment, rest: str) -> Deployment:
+        """Return a glob's deployment with the upstream model that a name leads to, and that model's own price."""
+        upstream_model = target.upstream_model.replace("*", rest, 1)
+        if target.is_price_stated:
+            return replace(target, upstream_model=upstream_model)
+        known = self._describe(target.provider, upstream_model)[0]
+        return replace(target, upstream_model=upstream_model, price=known.price, capabilities=known.capabilities)
 
 
 def shorten(text: str) -> str:

@@ -32,6 +32,7 @@ from headgate.identity.policy import ROUTES, Plane
 from headgate.pipeline.call import Call, Gateway
 from headgate.pipeline.handle import error_headers, handle, refuse, shutting_down
 from headgate.pipeline.prepare import authenticate
+from headgate.routing.table import Route, RouteTable
 from headgate.server.asgi import AsgiApp, serve_asgi
 from headgate.server.foreign import foreign_renderer
 from headgate.server.head import Head, read_head
@@ -214,16 +215,16 @@ class Edge:
                 self._gateway.note_refused_key(head.presented_key, request_id)
             raise
         if name is not None:
-            deployment = snapshot.routes.resolve(name)
-            if not may_use_model(key, name, is_sandbox=deployment.is_sandbox):
+            route = snapshot.routes.resolve(name)
+            if not may_use_model(key, name, is_sandbox=route.is_sandbox):
                 raise ModelNotFoundError(f"The model `{name}` does not exist or you do not have access to it.")
-            return [(name, deployment.provider)]
+            return [(name, _provider_of(snapshot.routes, route))]
         return [
-            (alias.name, alias.deployment.provider)
-            for alias in snapshot.routes.aliases
-            if alias.deployment is not None
-            and "*" not in alias.name
-            and may_use_model(key, alias.name, is_sandbox=alias.deployment.is_sandbox)
+            (route.name, _provider_of(snapshot.routes, route))
+            for route in snapshot.routes.routes
+            if route.off is None
+            and "*" not in route.name
+            and may_use_model(key, route.name, is_sandbox=route.is_sandbox)
         ]
 
     def _model_of(self, path: str) -> str | None:
@@ -300,6 +301,11 @@ def _by_deployment(path: bytes, ends: Mapping[bytes, WireFormat]) -> tuple[WireF
         if path.endswith(end) and len(path) > len(_DEPLOYMENTS) + len(end):
             return wire_format, unquote(path[len(_DEPLOYMENTS) : -len(end)].decode("ascii"))
     return None, None
+
+
+def _provider_of(routes: RouteTable, route: Route) -> str:
+    """Return the provider that a route's first choice belongs to."""
+    return routes.first_of(route).provider
 
 
 def _is_json(content_type: bytes) -> bool:
