@@ -121,6 +121,7 @@ async def open_gateway(
                 revision=1,
                 keys=load_directory(database),
                 routes=build_routes(settings, providers, off, prices),
+                providers=providers,
                 limits=load_limits(database),
             )
         )
@@ -138,7 +139,6 @@ async def open_gateway(
         stack.callback(refused_keys.close)
         gateway = Gateway(
             snapshots=snapshots,
-            providers=providers,
             records=records,
             note_refused_key=refused_keys.note,
             admission=AdmissionControl(

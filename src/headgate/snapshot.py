@@ -1,12 +1,14 @@
 """The Snapshot: one frozen value that every decision of a request uses, and the place where the current one lies."""
 
 import threading
+from collections.abc import Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from headgate.identity.directory import KeyDirectory
 from headgate.ledger.limit_book import LimitBook
+from headgate.providers.provider import Provider
 from headgate.routing.table import RouteTable
 
 
@@ -16,6 +18,8 @@ class Snapshot(Struct, frozen=True):
     revision: int
     keys: KeyDirectory
     routes: RouteTable
+    providers: Mapping[str, Provider] = {}
+    """Those that are on; every deployment of ``routes`` names one of them."""
     limits: LimitBook = LimitBook()
 
 

@@ -111,7 +111,7 @@ def _made_once() -> tuple[Settings, dict[str, Provider], SnapshotSource]:
     directory = KeyDirectory.build([(hash_secret(KEY), key)], [scope])
     routes = build_routes(settings, providers, {}, prices)
     count_texts("gpt-4o", ("The tokenizer is loaded before anything is timed.",))
-    return settings, providers, SnapshotSource(Snapshot(revision=1, keys=directory, routes=routes))
+    return settings, providers, SnapshotSource(Snapshot(revision=1, keys=directory, routes=routes, providers=providers))
 
 
 def run_request(data: bytes) -> None:
@@ -144,10 +144,10 @@ def run_answer(data: bytes) -> None:
 def _converse(data: bytes, upstream: _Upstream) -> tuple[bytes, list[RequestRecord]]:
     _, made, snapshots = _made_once()
     providers = {**made, "up": replace(made["up"], transport=cast("Any", upstream))}
+    snapshots = SnapshotSource(replace(snapshots.current, providers=providers))
     loop, records = Turns(), _Records()
     gateway = Gateway(
         snapshots=snapshots,
-        providers=providers,
         records=cast("RecordWriter", records),
         note_refused_key=lambda _key, _request_id: None,
         admission=AdmissionControl(

@@ -1,11 +1,10 @@
 """What the edge hands to the pipeline: one inbound request, and the gateway's own parts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from headgate.providers.provider import Provider
 from headgate.records.writer import RecordWriter
 from headgate.snapshot import SnapshotSource
 from headgate.wire.format import WireFormat
@@ -43,7 +42,6 @@ class Gateway(Struct, frozen=True):
     """Everything a request meets on its way; made once by the composition root."""
 
     snapshots: SnapshotSource
-    providers: Mapping[str, Provider]
     records: RecordWriter
     note_refused_key: Callable[[bytes, str], None]
     """Told of every key that opened nothing, with the request's id: its owners may read why, its caller may not."""

@@ -92,7 +92,7 @@ def understand(gateway: Gateway, call: Call, trace: Trace) -> Asked:
 def prepare(gateway: Gateway, call: Call, asked: Asked) -> Prepared:
     """Write what the provider gets."""
     envelope, deployment = asked.envelope, asked.deployment
-    provider = gateway.providers[deployment.provider]
+    provider = asked.snapshot.providers[deployment.provider]
     target, rendered = _render(call.wire_format, provider, deployment, envelope)
     timeouts = provider.timeouts
     callers_deadline = call.timeout_s is not None and call.timeout_s < timeouts.total
