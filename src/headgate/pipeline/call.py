@@ -46,7 +46,6 @@ class Gateway(Struct, frozen=True):
     note_refused_key: Callable[[bytes, str], None]
     """Told of every key that opened nothing, with the request's id: its owners may read why, its caller may not."""
     admission: "AdmissionControl"
-    refuse_unpriced: bool
     clock: Callable[[], float]
     """Monotonic seconds."""
     clock_ms: Callable[[], int]

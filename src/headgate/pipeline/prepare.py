@@ -81,7 +81,7 @@ def understand(gateway: Gateway, call: Call, trace: Trace) -> Asked:
     if not may_use_model(key, model, is_sandbox=route.is_sandbox):
         raise ModelNotAllowedError(f"This key may not use the model `{shorten(model)}`.", param="model")
     trace.deployment = deployment = route.deployments[0]
-    if deployment.price is None and gateway.refuse_unpriced:
+    if deployment.price is None and snapshot.refuse_unpriced:
         raise UnpricedModelError(
             f"No price is known for `{shorten(deployment.name)}`: set one on its deployment, or `prices.unpriced`.",
             param="model",
