@@ -255,6 +255,15 @@ async def test_the_end_closes_what_was_retired_with_requests_on_it(tmp_path: Pat
         await answer.aclose()
 
 
+async def test_organizations_are_given_where_they_differ_from_those_in_use(place: Place) -> None:
+    assert (await place.reload()).organizations is None
+    place.path.write_text(place.text + "organizations: [{slug: acme, name: Acme}]\n")
+    for made in (place.candidate(), await place.reload()):
+        assert made.organizations is not None
+        assert [each.slug for each in made.organizations] == ["acme"]
+    assert (await place.reload()).organizations is None
+
+
 async def test_settings_of_no_file_stay_as_they_are(place: Place) -> None:
     settings: Settings = place.loaded.settings
     made = place.assembly.candidate(unread(settings))

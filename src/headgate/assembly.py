@@ -131,7 +131,7 @@ class Assembly:
                 needs_restart=needing_restart(self._started_with, loaded.settings),
             ),
             configured=new.configured,
-            organizations=settings.organizations,
+            organizations=settings.organizations if settings.organizations != old.settings.organizations else None,
             providers=_names(
                 {name: each.origin for name, each in old.built.items()},
                 {name: each.origin for name, each in new.built.items()},

@@ -37,7 +37,7 @@ def key(name: str, secret: str = SECRET) -> ProvisionedKey:
 def candidate(
     *aliases: str,
     file: ConfigurationFile = SECOND,
-    organizations: tuple[ProvisionedOrganization, ...] = (),
+    organizations: tuple[ProvisionedOrganization, ...] | None = (),
     adopt: Callable[[], None] = lambda: None,
 ) -> Candidate:
     return Candidate(
@@ -80,6 +80,16 @@ def test_routes_keys_and_providers_are_swapped_at_once(world: World, operator: A
         ("create", "key", None),
     ]
     assert world.snapshots.current.refuse_unpriced is False
+
+
+def test_a_tree_that_did_not_change_is_not_compared_again(world: World, operator: Actor) -> None:
+    reloader = Reloader(
+        world.plane, world.snapshots, lambda: candidate(organizations=(organization(key("prod")),)), FIRST
+    )
+    reloader.reload(operator)
+    same = Reloader(world.plane, world.snapshots, lambda: candidate(organizations=None), FIRST)
+    assert same.reload(operator).organizations == ()
+    assert world.lookup(SECRET) is not None
 
 
 def test_a_reload_without_changes_is_a_revision_too(world: World, operator: Actor) -> None:

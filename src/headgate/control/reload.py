@@ -50,7 +50,8 @@ class Candidate(Struct, frozen=True, kw_only=True):
 
     file: ConfigurationFile
     configured: Configured
-    organizations: tuple[ProvisionedOrganization, ...]
+    organizations: tuple[ProvisionedOrganization, ...] | None
+    """``None`` where they are what the rows were made from last: nobody else may change these rows."""
     providers: Names
     """Which were built anew, against those in use; a provider that is not named is the same object as before."""
     models: Names
@@ -216,6 +217,8 @@ def rejected(findings: Sequence[ConfigFinding]) -> ConfigRejectedError:
 
 
 def _provision(current: Change, candidate: Candidate) -> tuple[PlannedChange, ...]:
+    if candidate.organizations is None:
+        return ()
     try:
         return provision_within(current, candidate.organizations)
     except HeadgateError as error:
