@@ -1,5 +1,6 @@
 """The composition root: what a start makes, keeps, and leaves behind when it fails."""
 
+import asyncio
 import ssl
 import stat
 from pathlib import Path
@@ -10,8 +11,11 @@ import trustme
 from msgspec.structs import replace
 
 from headgate.app import ADMIN_TOKEN_FILE, open_gateway
+from headgate.assembly import Source
+from headgate.control.provision import FILE_ACTOR
+from headgate.control.reload import ConfigurationFile, Names
 from headgate.server.listener import bind
-from headgate.settings.load import default_settings, parse_settings
+from headgate.settings.load import Loaded, default_settings, parse_settings
 from headgate.settings.model import Secret, Settings, StorageSettings, TlsSettings
 from headgate.storage.engine import open_database
 from headgate.storage.lock import DatabaseLockedError
@@ -139,3 +143,31 @@ models:
             error = (await answer.json())["error"]
         assert (answer.status, error["code"]) == (404, "model_not_found")
         assert "no credential" in error["headgate"]["reason"]
+
+
+async def test_a_reload_reads_the_source_again(settings: Settings) -> None:
+    sandbox = settings.models[0]
+    named = replace(sandbox, alias="named", deployments=(replace(sandbox.deployments[0], model="echo"),))
+    versions = iter([replace(settings, models=(sandbox, named)), settings])
+    source = Source(ConfigurationFile(source="test", sha256=None), lambda: Loaded(next(versions), "test", {}))
+    async with open_gateway(settings, {}, source=source) as running, aiohttp.ClientSession() as session:
+        assert running.first_key is not None
+        key = bearer(running.first_key.secret)
+
+        async def status() -> int:
+            ask = {**ASK, "model": "named"}
+            async with session.post(running.url + "/v1/chat/completions", json=ask, headers=key) as answer:
+                return answer.status
+
+        assert await status() == 404
+        result = await asyncio.to_thread(running.reloader.reload, FILE_ACTOR)
+        assert (result.models.added, await status()) == (("named",), 200)
+        result = await asyncio.to_thread(running.reloader.reload, FILE_ACTOR)
+        assert (result.models.removed, await status()) == (("named",), 404)
+
+
+async def test_settings_from_nowhere_stay_as_they_are_when_they_are_reloaded(settings: Settings) -> None:
+    async with open_gateway(settings, {}) as running:
+        result = await asyncio.to_thread(running.reloader.reload, FILE_ACTOR)
+    assert (result.revision, result.source, result.sha256) == (3, "defaults", None)
+    assert (result.providers, result.models, result.needs_restart) == (Names(), Names(), ())

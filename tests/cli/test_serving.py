@@ -57,6 +57,17 @@ def test_a_damaged_journal_is_one_line_that_says_what_to_do(tmp_path: Path):
     assert "Traceback" not in done.stderr
 
 
+def test_every_provider_that_cannot_be_built_is_a_line(tmp_path: Path):
+    lines = ["providers:", "  one: {kind: opnai}", "  two: {kind: opnai}", "models: []"]
+    (tmp_path / "headgate.yaml").write_text("\n".join(lines))
+    done = headgate("serve", "--config", "headgate.yaml", "--port", "0", cwd=tmp_path)
+    assert done.returncode == 1
+    assert [line.partition(" there")[0] for line in done.stderr.splitlines()] == [
+        "headgate: headgate.yaml:2: providers.one.kind:",
+        "headgate.yaml:3: providers.two.kind:",
+    ]
+
+
 def test_a_second_process_leaves_the_database_alone(gateway: tuple[str, Path]):
     _, directory = gateway
     for command in (("serve", "--port", "0"), ("migrate",)):
