@@ -30,6 +30,7 @@ from headgate.control.plane import Plane
 from headgate.control.provision import provision
 from headgate.control.publish import Publisher, load_directory, load_limits
 from headgate.control.refused_keys import RefusedKeys
+from headgate.control.residency_violations import ResidencyViolations
 from headgate.identity.secrets import ADMIN_TOKEN_PREFIX, SECRET_BYTES, hash_secret, mint_secret
 from headgate.ledger.desk import LedgerDesk
 from headgate.ledger.embedded import EmbeddedLedger, open_ledger
@@ -138,10 +139,14 @@ async def open_gateway(
         refused_keys = RefusedKeys(plane)
         refused_keys.start()
         stack.callback(refused_keys.close)
+        violations = ResidencyViolations(plane)
+        violations.start()
+        stack.callback(violations.close)
         gateway = Gateway(
             snapshots=snapshots,
             records=records,
             note_refused_key=refused_keys.note,
+            note_residency_violation=violations.note,
             admission=AdmissionControl(
                 ledger,
                 budget_wait_s=settings.ledger.budget_wait,

@@ -151,6 +151,7 @@ def _converse(data: bytes, upstream: _Upstream) -> tuple[bytes, list[RequestReco
         snapshots=snapshots,
         records=cast("RecordWriter", records),
         note_refused_key=lambda _key, _request_id: None,
+        note_residency_violation=lambda _key, _request_id, _model: None,
         admission=AdmissionControl(
             cast("Any", None),  # No limit is set, so no ledger is asked.
             budget_wait_s=0.0,

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from headgate.domain.catalog import Rates
+from headgate.domain.residency import ResidencyPolicy
 from headgate.settings import model
 from headgate.settings.keys import KEYS
 
@@ -32,6 +33,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "organizations[]": model.ProvisionedOrganization,
     "organizations[].budgets[]": model.ProvisionedBudget,
     "organizations[].rate_limits": model.ProvisionedRateLimits,
+    "organizations[].residency": ResidencyPolicy,
     "organizations[].end_users[]": model.ProvisionedNamedLimits,
     "organizations[].keys[]": model.ProvisionedKey,
     "organizations[].teams[]": model.ProvisionedTeam,

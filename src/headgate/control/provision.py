@@ -17,9 +17,11 @@ from headgate.control.desired import (
 from headgate.control.plane import Plane, change
 from headgate.control.planned import PlannedChange
 from headgate.control.reconcile import Absent, Reconciler
+from headgate.control.residency import Residency, show_residency
 from headgate.domain.access import ManagedBy, Role
 from headgate.domain.errors import ValidationFailedError
 from headgate.domain.money import format_usd
+from headgate.domain.residency import ResidencyPolicy
 from headgate.identity.actor import Actor, ActorKind
 from headgate.settings.model import (
     ProvisionedBudget,
@@ -58,6 +60,7 @@ def _organization(settings: ProvisionedOrganization) -> DesiredOrganization:
         blocked=False,
         budgets=_budgets(settings.budgets),
         rate_limits=_rate_limits(settings.rate_limits),
+        residency=_residency(settings.residency),
         end_users=_named(settings.end_users),
         models=_named(settings.models),
         tags=_named(settings.tags),
@@ -73,6 +76,7 @@ def _team(settings: ProvisionedTeam) -> DesiredTeam:
         blocked=False,
         budgets=_budgets(settings.budgets),
         rate_limits=_rate_limits(settings.rate_limits),
+        residency=_residency(settings.residency),
     )
 
 
@@ -84,6 +88,7 @@ def _project(settings: ProvisionedProject) -> DesiredProject:
         blocked=False,
         budgets=_budgets(settings.budgets),
         rate_limits=_rate_limits(settings.rate_limits),
+        residency=_residency(settings.residency),
     )
 
 
@@ -100,6 +105,7 @@ def _keys(settings: Sequence[ProvisionedKey]) -> tuple[DesiredKey, ...]:
             blocked=False,
             budgets=_budgets(key.budgets),
             rate_limits=_rate_limits(key.rate_limits),
+            residency=_residency(key.residency),
         )
         for key in settings
     )
@@ -118,6 +124,7 @@ def _user(settings: ProvisionedUser) -> DesiredUser:
         blocked=False,
         budgets=_budgets(settings.budgets),
         rate_limits=_rate_limits(settings.rate_limits),
+        residency=_residency(settings.residency),
     )
 
 
@@ -131,6 +138,11 @@ def _budgets(settings: Sequence[ProvisionedBudget]) -> tuple[DesiredBudget, ...]
 def _rate_limits(settings: ProvisionedRateLimits | None) -> DesiredRateLimits:
     # A block that left the file is one without limits: they go.
     return DesiredRateLimits() if settings is None else DesiredRateLimits(**asdict(settings))
+
+
+def _residency(settings: ResidencyPolicy | None) -> Residency:
+    # As for limits: what left the file is taken away.
+    return show_residency(settings) or Residency()
 
 
 def _named(settings: Sequence[ProvisionedNamedLimits]) -> tuple[DesiredNamedLimits, ...]:

@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from headgate.domain.residency import ResidencyPolicy
+
 
 class ScopeKind(StrEnum):
     """The four levels of the tree."""
@@ -53,6 +55,8 @@ class VirtualKey(Struct, frozen=True):
     expires_at_ms: int | None = None
     blocked: bool = False
     """The key or a scope on its path is blocked."""
+    residency: ResidencyPolicy | None = None
+    """What the policies of the key and of all its path permit together; ``None`` where there are none."""
 
 
 class Role(StrEnum):

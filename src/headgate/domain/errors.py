@@ -11,6 +11,7 @@
     ├── RequestExceedsBudgetError      402 request_exceeds_budget
     ├── UnpricedModelError             403 unpriced_model
     ├── ModelNotAllowedError           403 model_not_allowed
+    ├── ResidencyViolationError        403 residency_violation
     ├── PermissionDeniedError          403 permission_denied
     ├── NotFoundError                  404 not_found
     │   └── ModelNotFoundError         404 model_not_found
@@ -162,6 +163,13 @@ class ModelNotAllowedError(HeadgateError):
 
     status = 403
     code = "model_not_allowed"
+
+
+class ResidencyViolationError(HeadgateError):
+    """Nothing that the model leads to may have the data: policies on the key's path permit no target."""
+
+    status = 403
+    code = "residency_violation"
 
 
 class PermissionDeniedError(HeadgateError):

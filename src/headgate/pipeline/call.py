@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from headgate.domain.access import VirtualKey
 from headgate.records.writer import RecordWriter
 from headgate.snapshot import SnapshotSource
 from headgate.wire.format import WireFormat
@@ -48,6 +49,8 @@ class Gateway(Struct, frozen=True):
     records: RecordWriter
     note_refused_key: Callable[[bytes, str], None]
     """Told of every key that opened nothing, with the request's id: its owners may read why, its caller may not."""
+    note_residency_violation: Callable[[VirtualKey, str, str], None]
+    """Told of every request that may be sent nowhere: its key, its id, the model it asked for."""
     admission: "AdmissionControl"
     idempotency: "IdempotencyStore"
     refuse_unpriced: bool

@@ -92,6 +92,7 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
         "users",
         "budgets",
         "rate_limits",
+        "residency",
         "end_users",
         "models",
         "tags",
@@ -107,6 +108,7 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
         "tph_mode",
         "tpd_mode",
     ),
+    "organizations[].residency": ("jurisdictions", "regions", "max_retention_days", "no_training"),
     "organizations[].end_users[]": ("name", "budgets", "rate_limits"),
     "organizations[].keys[]": (
         "name",
@@ -117,8 +119,9 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
         "expires_at",
         "budgets",
         "rate_limits",
+        "residency",
     ),
-    "organizations[].teams[]": ("slug", "name", "keys", "projects", "budgets", "rate_limits"),
-    "organizations[].teams[].projects[]": ("slug", "name", "keys", "budgets", "rate_limits"),
-    "organizations[].users[]": ("email", "name", "roles", "budgets", "rate_limits"),
+    "organizations[].teams[]": ("slug", "name", "keys", "projects", "budgets", "rate_limits", "residency"),
+    "organizations[].teams[].projects[]": ("slug", "name", "keys", "budgets", "rate_limits", "residency"),
+    "organizations[].users[]": ("email", "name", "roles", "budgets", "rate_limits", "residency"),
 }

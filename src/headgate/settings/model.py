@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from headgate.domain.catalog import Price
 from headgate.domain.limits import BudgetMode, Period, WindowMode
+from headgate.domain.residency import ResidencyPolicy
 from headgate.domain.routing import DataHandling, Strategy
 
 
@@ -253,6 +254,7 @@ class ProvisionedKey(Struct, frozen=True):
     """RFC 3339."""
     budgets: tuple[ProvisionedBudget, ...] = ()
     rate_limits: ProvisionedRateLimits | None = None
+    residency: ResidencyPolicy | None = None
 
 
 class ProvisionedNamedLimits(Struct, frozen=True):
@@ -271,6 +273,7 @@ class ProvisionedProject(Struct, frozen=True):
     keys: tuple[ProvisionedKey, ...] = ()
     budgets: tuple[ProvisionedBudget, ...] = ()
     rate_limits: ProvisionedRateLimits | None = None
+    residency: ResidencyPolicy | None = None
 
 
 class ProvisionedTeam(Struct, frozen=True):
@@ -282,6 +285,7 @@ class ProvisionedTeam(Struct, frozen=True):
     projects: tuple[ProvisionedProject, ...] = ()
     budgets: tuple[ProvisionedBudget, ...] = ()
     rate_limits: ProvisionedRateLimits | None = None
+    residency: ResidencyPolicy | None = None
 
 
 class ProvisionedUser(Struct, frozen=True):
@@ -292,6 +296,7 @@ class ProvisionedUser(Struct, frozen=True):
     roles: tuple[str, ...] = ()
     budgets: tuple[ProvisionedBudget, ...] = ()
     rate_limits: ProvisionedRateLimits | None = None
+    residency: ResidencyPolicy | None = None
 
 
 class ProvisionedOrganization(Struct, frozen=True):
@@ -305,6 +310,7 @@ class ProvisionedOrganization(Struct, frozen=True):
     users: tuple[ProvisionedUser, ...] = ()
     budgets: tuple[ProvisionedBudget, ...] = ()
     rate_limits: ProvisionedRateLimits | None = None
+    residency: ResidencyPolicy | None = None
     end_users: tuple[ProvisionedNamedLimits, ...] = ()
     models: tuple[ProvisionedNamedLimits, ...] = ()
     tags: tuple[ProvisionedNamedLimits, ...] = ()
