@@ -11,6 +11,7 @@ import hmac
 import importlib
 import logging
 import os
+import secrets
 import signal
 import socket
 import ssl
@@ -43,6 +44,7 @@ from headgate.providers.provider import Provider
 from headgate.providers.sandbox import Meter
 from headgate.records.writer import RecordWriter
 from headgate.routing.build import build_routes
+from headgate.routing.health import HealthBook
 from headgate.server.asgi import AsgiApp, Receive, Send
 from headgate.server.edge import Draining, Edge
 from headgate.server.entropy import EntropyPool
@@ -136,12 +138,8 @@ async def open_gateway(
         provision(plane, settings.organizations)
         first_key = None if settings.organizations else make_first_key(plane)
         token, token_source = _admin_token(settings)
-        refused_keys = RefusedKeys(plane)
-        refused_keys.start()
-        stack.callback(refused_keys.close)
-        violations = ResidencyViolations(plane)
-        violations.start()
-        stack.callback(violations.close)
+        refused_keys, violations = _open_auditors(plane, stack)
+        draw = secrets.SystemRandom().random
         gateway = Gateway(
             snapshots=snapshots,
             records=records,
@@ -156,9 +154,11 @@ async def open_gateway(
                 clock_ms=plane.clock_ms,
             ),
             idempotency=IdempotencyStore(time.perf_counter),
+            health=HealthBook(draw=draw),
             refuse_unpriced=settings.prices.unpriced == "refuse",
             clock=time.perf_counter,
             clock_ms=plane.clock_ms,
+            draw=draw,
         )
         draining = Draining()
         listeners = await _listen(
@@ -224,6 +224,15 @@ def _plane(settings: Settings, database: Database, snapshots: SnapshotSource, de
         publisher=Publisher(snapshots.current.keys, snapshots.current.limits, snapshots.publish),
         key_prefix=settings.keys.prefix,
     )
+
+
+def _open_auditors(plane: Plane, stack: AsyncExitStack) -> tuple[RefusedKeys, ResidencyViolations]:
+    """Start what tells organizations' audit logs of requests that were turned away."""
+    refused_keys, violations = RefusedKeys(plane), ResidencyViolations(plane)
+    for auditor in (refused_keys, violations):
+        auditor.start()
+        stack.callback(auditor.close)
+    return refused_keys, violations
 
 
 def _clock_ms() -> int:

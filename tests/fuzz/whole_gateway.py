@@ -26,6 +26,7 @@ from headgate.providers.build import build_provider
 from headgate.providers.provider import Provider
 from headgate.records.writer import RecordWriter
 from headgate.routing.build import build_routes
+from headgate.routing.health import HealthBook
 from headgate.server.edge import Draining, Edge
 from headgate.server.inbound import Application
 from headgate.server.protocol import EdgeProtocol, Site
@@ -161,9 +162,11 @@ def _converse(data: bytes, upstream: _Upstream) -> tuple[bytes, list[RequestReco
             clock_ms=lambda: 1_800_000_000_000,
         ),
         idempotency=IdempotencyStore(loop.time),
+        health=HealthBook(draw=lambda: 0.0),
         refuse_unpriced=True,
         clock=loop.time,
         clock_ms=lambda: 1_800_000_000_000,
+        draw=lambda: 0.0,
     )
     edge = Edge(
         gateway,

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from headgate.domain.access import VirtualKey
+from headgate.domain.routing import Strategy
 from headgate.records.writer import RecordWriter
+from headgate.routing.health import HealthBook
 from headgate.snapshot import SnapshotSource
 from headgate.wire.format import WireFormat
 
@@ -36,6 +38,10 @@ class Call(Struct, frozen=True, gc=False):
     """The caller's own deadline for the whole request."""
     may_clamp: bool = False
     """The caller agrees to less output than it asked for, where a budget does not pay for all of it."""
+    strategy: Strategy | None = None
+    """How the caller wants its deployments to be chosen, in place of the alias' own way."""
+    providers: tuple[str, ...] | None = None
+    """The only providers that the caller wants to be asked."""
     forwarded: tuple[tuple[bytes, bytes], ...] = ()
     """Header fields that belong to the caller's format; they go on to a provider that speaks it too."""
     idempotency_key: str | None = None
@@ -53,8 +59,14 @@ class Gateway(Struct, frozen=True):
     """Told of every request that may be sent nowhere: its key, its id, the model it asked for."""
     admission: "AdmissionControl"
     idempotency: "IdempotencyStore"
+    health: HealthBook
+    """How every deployment fared lately."""
     refuse_unpriced: bool
     clock: Callable[[], float]
     """Monotonic seconds."""
     clock_ms: Callable[[], int]
     """Wall clock, ms since the epoch."""
+    draw: Callable[[], float]
+    """A number from 0 to 1, evenly spread; not for secrets."""
+    commit_after_s: float = 10.0
+    """How long after its arrival a stream's head is given although no content has come."""

@@ -142,6 +142,8 @@ class Edge:
             timeout_s=head.timeout_s,
             may_clamp=head.may_clamp,
             idempotency_key=head.idempotency_key,
+            strategy=head.strategy,
+            providers=head.providers,
             forwarded=_forwarded(matter.wire_format, inbound),
         )
         if inbound.refusal is not None:

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from msgspec import Struct
 
 from headgate.domain.errors import InvalidApiKeyError, InvalidRequestError
+from headgate.domain.routing import Strategy
 
 _KEY_HEADERS: Final = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
 _OWN: Final = frozenset(
@@ -19,6 +20,8 @@ _OWN: Final = frozenset(
         b"x-headgate-timeout",
         b"x-headgate-on-budget",
         b"idempotency-key",
+        b"x-headgate-strategy",
+        b"x-headgate-providers",
     }
 )
 _LISTS: Final = frozenset({b"anthropic-beta"})
@@ -39,6 +42,8 @@ _LONGEST_KEY: Final = 512
 _LONGEST_TEXT: Final = 512
 _IDEMPOTENCY_KEY: Final = re.compile(rb"[ -~]{1,255}")
 _MOST_TAGS: Final = 16
+_MOST_PROVIDERS: Final = 16
+_PROVIDER: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _LONGEST_TAG: Final = 64
 
 
@@ -56,6 +61,8 @@ class Head(Struct, frozen=True, gc=False):
     may_clamp: bool = False
     """``x-headgate-on-budget: clamp``."""
     idempotency_key: str | None = None
+    strategy: Strategy | None = None
+    providers: tuple[str, ...] | None = None
 
 
 def find_fields(fields: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -105,6 +112,8 @@ def _with_own_fields(found: dict[bytes, bytes], key: bytes | None, content_lengt
         timeout_s=_timeout(found.get(b"x-headgate-timeout")),
         may_clamp=_may_clamp(found.get(b"x-headgate-on-budget")),
         idempotency_key=_idempotency_key(found.get(b"idempotency-key")),
+        strategy=_strategy(found.get(b"x-headgate-strategy")),
+        providers=_providers(found.get(b"x-headgate-providers")),
     )
 
 
@@ -197,3 +206,22 @@ def _idempotency_key(value: bytes | None) -> str | None:
     if _IDEMPOTENCY_KEY.fullmatch(value) is None:
         raise InvalidRequestError("`idempotency-key` is printable ASCII of at most 255 characters.")
     return value.decode()
+
+
+def _strategy(value: bytes | None) -> Strategy | None:
+    if not value:
+        return None
+    try:
+        return Strategy(value.decode("latin-1"))
+    except ValueError:
+        known = ", ".join(f"`{each}`" for each in Strategy)
+        raise InvalidRequestError(f"`x-headgate-strategy` is one of {known}.") from None
+
+
+def _providers(value: bytes | None) -> tuple[str, ...] | None:
+    if not value:
+        return None
+    names = tuple(name.strip() for name in value.decode("latin-1").split(","))
+    if len(names) > _MOST_PROVIDERS or not all(map(_PROVIDER.fullmatch, names)):
+        raise InvalidRequestError(f"`x-headgate-providers` is a list of at most {_MOST_PROVIDERS} names of providers.")
+    return names

@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION: Final = "0004"
+REVISION: Final = "0005"
 """The migration that this code's tables are the result of."""
 
 metadata: Final = MetaData(
@@ -259,6 +259,7 @@ requests: Final = Table(
     Column("overhead_ms", Float, nullable=False),
     Column("is_sandbox", Boolean, nullable=False),
     Column("spending", Text, nullable=True),
+    Column("routing", Text, nullable=True),
     Index("ix_requests_started_at_ms", "started_at_ms"),
     Index("ix_requests_organization_id_started_at_ms", "organization_id", "started_at_ms"),
     Index("ix_requests_key_id_started_at_ms", "key_id", "started_at_ms"),
