@@ -432,3 +432,41 @@ async def test_closing_the_transport_fails_what_is_under_way_and_closes_every_so
         with pytest.raises(UpstreamFailure):
             await sending
         await until(lambda: server.eofs == 1)
+
+
+async def test_retiring_closes_what_is_idle(kind: str) -> None:
+    async with scripted(answering(OK)) as server, opened(kind, server) as transport:
+        assert await (await transport.send(post())).read() == b"hello"
+        await transport.retire()
+        await until(lambda: server.open == 0)
+
+
+async def test_a_retired_transport_lets_an_exchange_end_and_then_closes_its_connection(kind: str) -> None:
+    gate = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(CHUNKED + chunk(b"one"))
+        await gate.wait()
+        await peer.send(chunk(b"two") + chunk(b""))
+        await peer.eof()
+
+    async with scripted(script) as server, opened(kind, server) as transport:
+        pieces: list[bytes] = []
+        answer = await transport.send(post())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(answer.pump(pieces.append))
+            await until(lambda: pieces == [b"one"])
+            await transport.retire()
+            gate.set()
+        assert b"".join(pieces) == b"onetwo"
+        await until(lambda: server.eofs == 1)
+
+
+async def test_a_retired_transport_still_sends_and_keeps_nothing(kind: str) -> None:
+    async with scripted(answering(OK)) as server, opened(kind, server) as transport:
+        await transport.retire()
+        for _ in range(3):
+            assert await (await transport.send(post())).read() == b"hello"
+        await until(lambda: server.open == 0)
+        assert server.connections == 3

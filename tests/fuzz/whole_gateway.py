@@ -88,6 +88,9 @@ class _Upstream:
             request.on_sent()
         return _Answer(self.status, self.body)
 
+    async def retire(self) -> None:
+        """There is no connection to close."""
+
     async def aclose(self) -> None:
         """There is no connection to close."""
 
@@ -163,7 +166,6 @@ def _converse(data: bytes, upstream: _Upstream) -> tuple[bytes, list[RequestReco
         ),
         idempotency=IdempotencyStore(loop.time),
         health=HealthBook(draw=lambda: 0.0),
-        refuse_unpriced=True,
         clock=loop.time,
         clock_ms=lambda: 1_800_000_000_000,
         draw=lambda: 0.0,

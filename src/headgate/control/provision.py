@@ -1,6 +1,7 @@
-"""The configuration file's organizations: made at every start, read-only elsewhere, blocked once dropped."""
+"""The configuration file's organizations: made at every start and reload, read-only elsewhere, blocked once dropped."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec.structs import asdict
 
@@ -14,7 +15,7 @@ from headgate.control.desired import (
     DesiredTeam,
     DesiredUser,
 )
-from headgate.control.plane import Plane, change
+from headgate.control.plane import Change, Plane, change
 from headgate.control.planned import PlannedChange
 from headgate.control.reconcile import Absent, Reconciler
 from headgate.control.residency import Residency, show_residency
@@ -34,6 +35,9 @@ from headgate.settings.model import (
     ProvisionedUser,
 )
 
+FILE_ACTOR: Final = Actor(kind=ActorKind.SYSTEM, id="configuration")
+"""Who acts where nobody asked through the admin API: a start, and a reload by signal."""
+
 
 def provision(plane: Plane, organizations: Sequence[ProvisionedOrganization]) -> tuple[PlannedChange, ...]:
     """Make the rows what the file says, and return what that took: nothing the second time.
@@ -42,10 +46,14 @@ def provision(plane: Plane, organizations: Sequence[ProvisionedOrganization]) ->
         HeadgateError: the file contradicts itself or the database, such as a secret that belongs to another key; the
             words begin with the place in the tree.
     """
-    actor = Actor(kind=ActorKind.SYSTEM, id="configuration")
-    with change(plane, actor, "provision", "installation") as current:
-        reconciler = Reconciler(current, ManagedBy.FILE, Absent.BLOCK)
-        return reconciler.run([_organization(organization) for organization in organizations])
+    with change(plane, FILE_ACTOR, "provision", "installation") as current:
+        return provision_within(current, organizations)
+
+
+def provision_within(current: Change, organizations: Sequence[ProvisionedOrganization]) -> tuple[PlannedChange, ...]:
+    """Do what `provision` does as a part of another change; raises what it raises."""
+    reconciler = Reconciler(current, ManagedBy.FILE, Absent.BLOCK)
+    return reconciler.run([_organization(organization) for organization in organizations])
 
 
 def _organization(settings: ProvisionedOrganization) -> DesiredOrganization:

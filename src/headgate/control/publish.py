@@ -18,6 +18,7 @@ from headgate.domain.access import ScopeKind
 from headgate.domain.residency import ResidencyPolicy
 from headgate.identity.directory import KeyDirectory, KeyEntry, ScopeEntry
 from headgate.ledger.limit_book import LimitBook
+from headgate.snapshot import Configured
 from headgate.storage.engine import Database
 from headgate.storage.tables import scopes, virtual_keys
 
@@ -31,7 +32,10 @@ class Publisher:
     """Holds the keys and limits that management changes start from, and hands every new state to the data plane."""
 
     def __init__(
-        self, keys: KeyDirectory, limits: LimitBook, hand_out: Callable[[KeyDirectory, LimitBook], None]
+        self,
+        keys: KeyDirectory,
+        limits: LimitBook,
+        hand_out: Callable[[KeyDirectory, LimitBook, Configured | None], None],
     ) -> None:
         """Start from ``keys`` and ``limits`` as they were read; ``hand_out`` is `SnapshotSource.publish`."""
         self.keys = keys
@@ -45,16 +49,19 @@ class Publisher:
         with self._turn:
             yield
 
-    def publish(self, keys: KeyDirectory, limits: LimitBook) -> None:
-        """Let every request that starts from now on see ``keys`` and ``limits``. Only within one's turn."""
-        if keys is self.keys and limits is self.limits:
+    def publish(self, keys: KeyDirectory, limits: LimitBook, configured: Configured | None = None) -> None:
+        """Let every request that starts from now on see ``keys`` and ``limits``. Only within one's turn.
+
+        A new configuration, where there is one, comes with them in the same swap.
+        """
+        if keys is self.keys and limits is self.limits and configured is None:
             return
         self.keys, self.limits = keys, limits
-        self._hand_out(keys, limits)
+        self._hand_out(keys, limits, configured)
         # The change is out already; the thread that made it pays for the packing, no request does.
         if keys.overlay_size > max(COMPACT_AT, len(keys) // 16):
             self.keys = keys.compacted()
-            self._hand_out(self.keys, limits)
+            self._hand_out(self.keys, limits, None)
 
 
 def load_directory(database: Database) -> KeyDirectory:

@@ -26,6 +26,7 @@
     ├── UnsupportedMediaTypeError      415 unsupported_media_type
     ├── ValidationFailedError          422 validation_failed
     ├── IdempotencyMismatchError       422 idempotency_mismatch
+    ├── ConfigRejectedError            422 config_rejected
     ├── PreconditionRequiredError      428 precondition_required
     ├── UpstreamRateLimitedError       429 upstream_rate_limited
     ├── RateLimitExceededError         429 rate_limit_exceeded
@@ -65,6 +66,22 @@ class LimitDetail(Struct, frozen=True):
     """What requests hold that have not ended."""
     resets_at: str | None
     """RFC 3339; ``None`` where it never does."""
+
+
+class ConfigFinding(Struct, frozen=True, kw_only=True):
+    """One reason why a configuration cannot be used."""
+
+    file: str
+    """The file's name as it was given, or ``environment``."""
+    line: int | None
+    """Counted from 1; ``null`` where no line is to blame."""
+    path: str
+    """The setting, such as ``providers.openai.base_url``; empty where none is to blame."""
+    message: str
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return ": ".join(part for part in (place, self.path, self.message) if part)
 
 
 class HeadgateError(Exception):
@@ -268,6 +285,18 @@ class IdempotencyMismatchError(HeadgateError):
 
     status = 422
     code = "idempotency_mismatch"
+
+
+class ConfigRejectedError(HeadgateError):
+    """A configuration that cannot be used; the last good one stays. ``findings`` say where and why."""
+
+    status = 422
+    code = "config_rejected"
+
+    def __init__(self, message: str, findings: tuple[ConfigFinding, ...] = ()) -> None:
+        """Say that it was rejected in ``message``, and every reason in ``findings``."""
+        super().__init__(message)
+        self.findings = findings
 
 
 class PreconditionRequiredError(HeadgateError):

@@ -61,7 +61,6 @@ class Gateway(Struct, frozen=True):
     idempotency: "IdempotencyStore"
     health: HealthBook
     """How every deployment fared lately."""
-    refuse_unpriced: bool
     clock: Callable[[], float]
     """Monotonic seconds."""
     clock_ms: Callable[[], int]

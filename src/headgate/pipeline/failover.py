@@ -142,7 +142,7 @@ class _Delivery:
             asked = replace(asked, deployment=deployment)
         if self._allowance is not None:
             asked = self._allowance.limit_output(asked)
-        return prepare(self._gateway, self._trace.call, asked)
+        return prepare(self._trace.call, asked)
 
     async def _move(self, prepared: Prepared, wait_s: float) -> None:
         """Wait, settle what the try before used, and hold what the next one can use.

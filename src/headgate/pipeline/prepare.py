@@ -92,7 +92,7 @@ def understand(gateway: Gateway, call: Call, trace: Trace) -> Asked:
     return Asked(snapshot, key, envelope, plan.route, plan.candidates, plan.candidates[0])
 
 
-def prepare(gateway: Gateway, call: Call, asked: Asked) -> Prepared:
+def prepare(call: Call, asked: Asked) -> Prepared:
     """Write what the provider gets.
 
     Raises:
@@ -100,7 +100,7 @@ def prepare(gateway: Gateway, call: Call, asked: Asked) -> Prepared:
         UnsupportedFeatureError: it cannot be asked for what the caller wants.
     """
     envelope, deployment = asked.envelope, asked.deployment
-    if deployment.price is None and gateway.refuse_unpriced:
+    if deployment.price is None and asked.snapshot.refuse_unpriced:
         raise UnpricedModelError(
             f"No price is known for `{shorten(deployment.name)}`: set one on its deployment, or `prices.unpriced`.",
             param="model",

@@ -207,6 +207,7 @@ class AiohttpTransport:
         self._proxy = URL.build(scheme="http", host=proxy.host, port=proxy.port) if proxy is not None else None
         self._authorization = proxy.authorization if proxy is not None else None
         self._generation: _Generation | None = None
+        self._is_retired = False
 
     async def send(self, request: UpstreamRequest) -> AiohttpAnswer:
         """Send and wait for the answer's head; see `transport.Transport.send`.
@@ -236,6 +237,13 @@ class AiohttpTransport:
             await generation.leave()
             raise
         return AiohttpAnswer(response, headers, framing, request=request, generation=generation, deadlines=deadlines)
+
+    async def retire(self) -> None:
+        """Keep no connection any more; see `transport.Transport.retire`."""
+        self._is_retired = True
+        generation, self._generation = self._generation, None
+        if generation is not None:
+            await self._retire_generation(generation)
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -278,12 +286,20 @@ class AiohttpTransport:
         generation = self._generation
         if generation is not None and now - generation.born_at < self._options.max_connection_age_s:
             return generation
-        self._generation = _Generation(self._open_session(), now)
+        fresh = _Generation(self._open_session(), now)
+        if self._is_retired:
+            # Nobody keeps it: the one exchange that it is for closes it.
+            fresh.retired = True
+            return fresh
+        self._generation = fresh
         if generation is not None:
-            generation.retired = True
-            if generation.users == 0:
-                await generation.session.close()
-        return self._generation
+            await self._retire_generation(generation)
+        return fresh
+
+    async def _retire_generation(self, generation: _Generation) -> None:
+        generation.retired = True
+        if generation.users == 0:
+            await generation.session.close()
 
     def _open_session(self) -> aiohttp.ClientSession:
         tracing = aiohttp.TraceConfig()

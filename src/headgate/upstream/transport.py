@@ -75,6 +75,13 @@ class Transport(Protocol):
         """
         ...
 
+    async def retire(self) -> None:
+        """Keep no connection any more: idle ones are closed now, busy ones when their exchange has ended.
+
+        Requests that belong to an older configuration may still be sent; each of them opens a connection of its own.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Close every connection."""
         ...
