@@ -23,6 +23,8 @@ class Alias(Struct, frozen=True):
     """An alias and all that it leads to."""
 
     name: str
+    written: str
+    """Its name as the file has it, for errors."""
     providers: tuple[str, ...] = ()
     """Those of its deployments, which are of one kind."""
     use: Reference | None = None
@@ -44,7 +46,8 @@ class _Names:
         self._exact = {alias.name: alias for alias in aliases if not alias.name.endswith("*")}
         self._globs = [(alias.name[:-1], alias) for alias in aliases if alias.name.endswith("*")]
         self._providers = providers
-        self._known = tuple(self._exact)
+        # A name that a variable holds is no hint: errors show nothing of the environment.
+        self._known = tuple(name for name, alias in self._exact.items() if name == alias.written)
 
     def meaning(self, reference: Reference) -> _Meaning:
         """Return what a name may lead to; fail at its place where that is nothing."""
@@ -110,7 +113,7 @@ class _Ends:
         """Fail where a fallback leads back to its alias or from a real provider to the sandbox."""
         meaning = self._names.meaning(reference)
         if any(self._last[each.name] == alias.name for each in meaning.aliases):
-            through = "" if reference.name == alias.name else f", because it leads back to {alias.name}"
+            through = "" if reference.name == alias.name else f", because it leads back to {alias.written}"
             reference.place.fail(f"is no fallback{through}: an alias cannot stand in for itself")
         if self._kinds(meaning) != {self._is_sandbox[alias.name]}:
             _refuse_mixture(reference)
@@ -135,7 +138,7 @@ def _inside_out(aliases: Sequence[Alias], names: _Names) -> Iterator[Alias]:
     for start in aliases:
         if start.name in done:
             continue
-        open_ = {start.name: start.name}
+        open_ = {start.name: start.written}
         """The aliases between ``start`` and here, each with how the file wrote it."""
         stack = [(start, _led_to(start, names))]
         while stack:
@@ -167,10 +170,10 @@ def _led_to(alias: Alias, names: _Names) -> Iterator[tuple[Reference, Alias]]:
 
 
 def _written(reference: Reference, alias: Alias) -> str:
-    return alias.name if reference.name == alias.name else f"{reference.name} ({alias.name})"
+    return alias.written if reference.name == alias.name else f"{reference.place.written()} ({alias.written})"
 
 
 def _refuse_circle(reference: Reference, closing: Alias, open_: Mapping[str, str]) -> None:
     names = list(open_)
-    circle = [closing.name, *(open_[name] for name in names[names.index(closing.name) + 1 :])]
+    circle = [closing.written, *(open_[name] for name in names[names.index(closing.name) + 1 :])]
     reference.place.fail(f"leads in a circle: {' → '.join((*circle, _written(reference, closing)))}")
