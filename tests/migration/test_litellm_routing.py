@@ -79,8 +79,8 @@ def test_without_weights_the_limits_weigh() -> None:
     first, second = share([numbers(rpm="6000", tpm="400000"), numbers(rpm="900")], "weighted")
     assert first.settings == {"weight": 20, "limits": {"rpm": 6000, "tpm": 400_000}}
     assert second.settings == {"weight": 3, "limits": {"rpm": 900}}
-    assert first.verdicts["rpm"].reason.startswith("becomes limits.rpm, and weight: 20 by its share: it steers")
-    assert first.verdicts["tpm"].reason.startswith("becomes limits.tpm: it steers the choice and refuses nothing")
+    assert first.verdicts["rpm"].reason.startswith("becomes limits.rpm, and weight: 20 by its share: once used up")
+    assert first.verdicts["tpm"].reason.startswith("becomes limits.tpm: once used up, others answer while they can")
 
 
 def test_with_another_strategy_nothing_weighs() -> None:

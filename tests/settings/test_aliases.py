@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
+from headgate.routing import plan
+from headgate.settings.aliases import DEEPEST
 from headgate.settings.document import ConfigurationError
 from headgate.settings.load import parse_settings
 from headgate.settings.model import Settings
@@ -125,6 +127,17 @@ def test_the_sandbox_may_stand_beside_the_sandbox(read: Read) -> None:
             "alias: a, use: sandbox/echo, rules: [{when: {user: x}, use: sandbox/lorem-5}]",
             f"alias: b, {MADE_UP}, fallbacks: {{error: [a, sandbox/tool-call]}}",
         )
+    )
+
+
+def test_as_many_names_as_a_request_follows_may_lead_to_one_another(read: Read, fail: Fail) -> None:
+    chain = [f"alias: a{number}, use: a{number + 1}" for number in range(DEEPEST)]
+    rules = "rules: [{when: {user: x}, use: openai/o3}]"
+
+    assert DEEPEST == plan.DEEPEST
+    assert read(models(*chain, f"alias: a{DEEPEST}, {REAL}"))
+    assert fail(models(*chain, f"alias: a{DEEPEST}, {REAL}, {rules}")) == (
+        "3: models[0].use: leads over more than 8 names, one after the other"
     )
 
 

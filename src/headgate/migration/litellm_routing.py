@@ -222,8 +222,8 @@ def _limit(
     for fact in limits:
         also = weighs if fact == by else ""
         verdicts[fact] = approximated(
-            f"becomes limits.{fact}{also}: it steers the choice and refuses nothing; what refuses is `headgate limits "
-            "set --model`"
+            f"becomes limits.{fact}{also}: once used up, others answer while they can; what refuses is `headgate "
+            "limits set --model`"
         )
     if limits:
         settings["limits"] = limits

@@ -6,10 +6,14 @@ its names may reach a glob instead, so both count here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from msgspec import Struct
 
 from headgate.settings.reader import Place
+
+DEEPEST: Final = 8
+"""So many names may lead to one another, one after the other; a request follows no more."""
 
 
 class Reference(Struct, frozen=True):
@@ -94,14 +98,22 @@ class _Ends:
         self._is_sandbox: dict[str, bool] = {}
         self._last: dict[str, str] = {}
         """Alias → the one with deployments that it stands for."""
+        self._steps: dict[str, int] = {}
+        """Alias → over how many names at most it leads."""
 
     def add(self, alias: Alias) -> None:
-        """Note what an alias comes to; fail where its rules lead partly to the sandbox."""
+        """Note what an alias comes to; fail where its rules lead partly to the sandbox, or over too many names."""
         kinds = {self._providers[provider] for provider in alias.providers}
+        steps = 0
         for reference in _steps(alias):
-            kinds |= self._kinds(self._names.meaning(reference))
+            meaning = self._names.meaning(reference)
+            kinds |= self._kinds(meaning)
             if len(kinds) > 1:
                 _refuse_mixture(reference)
+            steps = max(steps, 1, *(1 + self._steps[each.name] for each in meaning.aliases))
+            if steps > DEEPEST:
+                reference.place.fail(f"leads over more than {DEEPEST} names, one after the other")
+        self._steps[alias.name] = steps
         self._is_sandbox[alias.name] = True in kinds
         self._last[alias.name] = alias.name
         if alias.use is not None:
