@@ -5,6 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
+from headgate.routing import plan
+from headgate.settings.aliases import DEEPEST
+from headgate.settings.document import ConfigurationError
+from headgate.settings.load import parse_settings
 from headgate.settings.model import Settings
 
 Read = Callable[[str], Settings]
@@ -126,6 +130,17 @@ def test_the_sandbox_may_stand_beside_the_sandbox(read: Read) -> None:
     )
 
 
+def test_as_many_names_as_a_request_follows_may_lead_to_one_another(read: Read, fail: Fail) -> None:
+    chain = [f"alias: a{number}, use: a{number + 1}" for number in range(DEEPEST)]
+    rules = "rules: [{when: {user: x}, use: openai/o3}]"
+
+    assert DEEPEST == plan.DEEPEST
+    assert read(models(*chain, f"alias: a{DEEPEST}, {REAL}"))
+    assert fail(models(*chain, f"alias: a{DEEPEST}, {REAL}, {rules}")) == (
+        "3: models[0].use: leads over more than 8 names, one after the other"
+    )
+
+
 def test_a_chain_as_long_as_a_file_is_followed_in_seconds(fail: Fail) -> None:
     chain = [f"alias: a{number}, use: a{number + 1}" for number in range(20_000)]
     started = time.perf_counter()
@@ -134,3 +149,19 @@ def test_a_chain_as_long_as_a_file_is_followed_in_seconds(fail: Fail) -> None:
         "20003: models[20000].use: leads in a circle: a0 →"
     )
     assert time.perf_counter() - started < 20
+
+
+def test_a_circle_shows_names_as_the_file_has_them() -> None:
+    text = models("alias: 'a${A}', use: 'b${A}'", "alias: 'b*', use: 'a${A}'")
+    with pytest.raises(ConfigurationError) as caught:
+        parse_settings(text, source="f", environ={"A": "canary"}, directory=None)
+
+    assert str(caught.value).endswith("leads in a circle: a${A} → b${A} (b*) → a${A}")
+
+
+def test_a_hint_shows_no_name_that_a_variable_holds() -> None:
+    text = models(f"alias: '${{A}}', {REAL}", "alias: b, use: canari")
+    with pytest.raises(ConfigurationError) as caught:
+        parse_settings(text, source="f", environ={"A": "canary"}, directory=None)
+
+    assert str(caught.value).endswith('there is no alias "canari"; known here: b')

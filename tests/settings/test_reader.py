@@ -90,6 +90,11 @@ def test_an_unknown_name_is_shown_as_written_with_the_nearest_one() -> None:
     assert failure(lambda: spot.unknown("alias", "?", ())) == 'f:3: key: there is no alias "${A}"'
 
 
+def test_what_is_written_shows_nothing_of_the_environment() -> None:
+    assert place('"a ${SECRET}"').written() == "a ${SECRET}"
+    assert place("[a]").written() == ""
+
+
 def test_an_unknown_key_names_the_nearest_one_and_its_own_line() -> None:
     spot = place("\n  first: 1\n  secnod: 2")
 

@@ -6,10 +6,14 @@ its names may reach a glob instead, so both count here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from msgspec import Struct
 
 from headgate.settings.reader import Place
+
+DEEPEST: Final = 8
+"""So many names may lead to one another, one after the other; a request follows no more."""
 
 
 class Reference(Struct, frozen=True):
@@ -23,6 +27,8 @@ class Alias(Struct, frozen=True):
     """An alias and all that it leads to."""
 
     name: str
+    written: str
+    """Its name as the file has it, for errors."""
     providers: tuple[str, ...] = ()
     """Those of its deployments, which are of one kind."""
     use: Reference | None = None
@@ -44,7 +50,8 @@ class _Names:
         self._exact = {alias.name: alias for alias in aliases if not alias.name.endswith("*")}
         self._globs = [(alias.name[:-1], alias) for alias in aliases if alias.name.endswith("*")]
         self._providers = providers
-        self._known = tuple(self._exact)
+        # A name that a variable holds is no hint: errors show nothing of the environment.
+        self._known = tuple(name for name, alias in self._exact.items() if name == alias.written)
 
     def meaning(self, reference: Reference) -> _Meaning:
         """Return what a name may lead to; fail at its place where that is nothing."""
@@ -91,14 +98,22 @@ class _Ends:
         self._is_sandbox: dict[str, bool] = {}
         self._last: dict[str, str] = {}
         """Alias → the one with deployments that it stands for."""
+        self._steps: dict[str, int] = {}
+        """Alias → over how many names at most it leads."""
 
     def add(self, alias: Alias) -> None:
-        """Note what an alias comes to; fail where its rules lead partly to the sandbox."""
+        """Note what an alias comes to; fail where its rules lead partly to the sandbox, or over too many names."""
         kinds = {self._providers[provider] for provider in alias.providers}
+        steps = 0
         for reference in _steps(alias):
-            kinds |= self._kinds(self._names.meaning(reference))
+            meaning = self._names.meaning(reference)
+            kinds |= self._kinds(meaning)
             if len(kinds) > 1:
                 _refuse_mixture(reference)
+            steps = max(steps, 1, *(1 + self._steps[each.name] for each in meaning.aliases))
+            if steps > DEEPEST:
+                reference.place.fail(f"leads over more than {DEEPEST} names, one after the other")
+        self._steps[alias.name] = steps
         self._is_sandbox[alias.name] = True in kinds
         self._last[alias.name] = alias.name
         if alias.use is not None:
@@ -110,7 +125,7 @@ class _Ends:
         """Fail where a fallback leads back to its alias or from a real provider to the sandbox."""
         meaning = self._names.meaning(reference)
         if any(self._last[each.name] == alias.name for each in meaning.aliases):
-            through = "" if reference.name == alias.name else f", because it leads back to {alias.name}"
+            through = "" if reference.name == alias.name else f", because it leads back to {alias.written}"
             reference.place.fail(f"is no fallback{through}: an alias cannot stand in for itself")
         if self._kinds(meaning) != {self._is_sandbox[alias.name]}:
             _refuse_mixture(reference)
@@ -135,7 +150,7 @@ def _inside_out(aliases: Sequence[Alias], names: _Names) -> Iterator[Alias]:
     for start in aliases:
         if start.name in done:
             continue
-        open_ = {start.name: start.name}
+        open_ = {start.name: start.written}
         """The aliases between ``start`` and here, each with how the file wrote it."""
         stack = [(start, _led_to(start, names))]
         while stack:
@@ -167,10 +182,10 @@ def _led_to(alias: Alias, names: _Names) -> Iterator[tuple[Reference, Alias]]:
 
 
 def _written(reference: Reference, alias: Alias) -> str:
-    return alias.name if reference.name == alias.name else f"{reference.name} ({alias.name})"
+    return alias.written if reference.name == alias.name else f"{reference.place.written()} ({alias.written})"
 
 
 def _refuse_circle(reference: Reference, closing: Alias, open_: Mapping[str, str]) -> None:
     names = list(open_)
-    circle = [closing.name, *(open_[name] for name in names[names.index(closing.name) + 1 :])]
+    circle = [closing.written, *(open_[name] for name in names[names.index(closing.name) + 1 :])]
     reference.place.fail(f"leads in a circle: {' → '.join((*circle, _written(reference, closing)))}")

@@ -78,6 +78,7 @@ def _alias(model: ModelSettings, place: Place) -> Alias:
     fallbacks = block.read("fallbacks", lambda given: given.block(KEYS["models[].fallbacks"]).values, {})
     return Alias(
         name=model.alias,
+        written=block.values["alias"].written(),
         providers=tuple(deployment.provider for deployment in model.deployments),
         use=block.read("use", _reference, None),
         rules=tuple(_reference(each.block(KEYS["models[].rules[]"]).values["use"]) for each in rules),
@@ -133,11 +134,11 @@ def _fallbacks(place: Place) -> FallbackSettings:
 
 
 def _names(place: Place) -> tuple[str, ...]:
-    seen: dict[str, int | None] = {}
     found: list[str] = []
     for item in place.items("a list of aliases such as [claude-sonnet]"):
         name = _name(item)
-        item.once(seen, name, "fallback")
+        if name in found:
+            item.fail("stands in the list twice")
         found.append(name)
     return tuple(found)
 
@@ -187,11 +188,14 @@ def _tokens(place: Place, lowest: int) -> int:
 
 
 def _deployments(place: Place, is_sandbox: dict[str, bool], alias: str) -> tuple[DeploymentSettings, ...]:
-    seen: dict[str, int | None] = {}
+    seen: dict[tuple[str, str], int | None] = {}
     found: list[DeploymentSettings] = []
     for item in place.items("a list such as [{provider: openai, …}]"):
         deployment = _deployment(item, tuple(is_sandbox), alias)
-        item.once(seen, f"{deployment.provider}/{deployment.model}", "deployment")
+        target = deployment.provider, deployment.model
+        if target in seen:
+            item.fail(f"is the same model of the same provider as on line {seen[target]}; give that one more weight")
+        seen[target] = item.line
         found.append(deployment)
     if not found:
         place.fail("an alias needs a deployment")

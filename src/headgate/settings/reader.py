@@ -148,6 +148,11 @@ class Place(Struct, frozen=True):
             Place(self.origin, f"{self.path}[{number}]", item.line, item) for number, item in enumerate(node.items)
         )
 
+    def written(self) -> str:
+        """Return a scalar as the file has it: in an error it shows nothing of the environment."""
+        node = self.node
+        return node.text[:200] if isinstance(node, Scalar) else ""
+
     def once(self, seen: dict[str, int | None], name: str, noun: str) -> None:
         """Note in ``seen`` that ``name`` stands here; fail where it stood before."""
         if name in seen:
