@@ -35,6 +35,7 @@ from headgate.ledger.desk import LedgerDesk
 from headgate.ledger.embedded import EmbeddedLedger, open_ledger
 from headgate.pipeline.allowance import AdmissionControl
 from headgate.pipeline.call import Gateway
+from headgate.pipeline.load import LagProbe, LoadGate
 from headgate.pipeline.recovery import recover_records
 from headgate.providers.build import build_provider, is_switched_off
 from headgate.providers.provider import Provider
@@ -136,11 +137,16 @@ async def open_gateway(
         refused_keys = RefusedKeys(plane)
         refused_keys.start()
         stack.callback(refused_keys.close)
+        load = LoadGate(settings.server.max_in_flight, shed_at_lag_s=settings.server.shed_at_lag)
+        probe = LagProbe(asyncio.get_running_loop(), load, time.perf_counter)
+        probe.start()
+        stack.callback(probe.close)
         gateway = Gateway(
             snapshots=snapshots,
             providers=providers,
             records=records,
             note_refused_key=refused_keys.note,
+            load=load,
             admission=AdmissionControl(
                 ledger,
                 budget_wait_s=settings.ledger.budget_wait,

@@ -21,6 +21,7 @@ from headgate.identity.directory import KeyDirectory, KeyEntry, ScopeEntry
 from headgate.identity.secrets import hash_secret
 from headgate.pipeline.allowance import AdmissionControl
 from headgate.pipeline.call import Gateway
+from headgate.pipeline.load import LoadGate
 from headgate.providers.build import build_provider
 from headgate.providers.provider import Provider
 from headgate.records.writer import RecordWriter
@@ -150,6 +151,7 @@ def _converse(data: bytes, upstream: _Upstream) -> tuple[bytes, list[RequestReco
         providers=providers,
         records=cast("RecordWriter", records),
         note_refused_key=lambda _key, _request_id: None,
+        load=LoadGate(64, shed_at_lag_s=0.1),
         admission=AdmissionControl(
             cast("Any", None),  # No limit is set, so no ledger is asked.
             budget_wait_s=0.0,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from headgate.pipeline.load import LoadGate
 from headgate.providers.provider import Provider
 from headgate.records.writer import RecordWriter
 from headgate.snapshot import SnapshotSource
@@ -47,6 +48,8 @@ class Gateway(Struct, frozen=True):
     records: RecordWriter
     note_refused_key: Callable[[bytes, str], None]
     """Told of every key that opened nothing, with the request's id: its owners may read why, its caller may not."""
+    load: LoadGate
+    """Bounds the requests in flight."""
     admission: "AdmissionControl"
     refuse_unpriced: bool
     clock: Callable[[], float]

@@ -70,7 +70,7 @@ async def handle(gateway: Gateway, call: Call, reply: Reply) -> None:
         await _tell(trace, reply, error)
     finally:
         reply.stop_watching()
-        if trace.key is not None:
+        if trace.key is not None and not trace.is_unrecorded:
             if settled is None:
                 settled = await _settle_surely(trace)
             now = gateway.clock()
@@ -78,6 +78,7 @@ async def handle(gateway: Gateway, call: Call, reply: Reply) -> None:
                 allowance.end(settled, now)
             else:
                 gateway.records.append(trace.record(settled, now))
+        gateway.load.leave(trace.seat)
 
 
 async def _relay(

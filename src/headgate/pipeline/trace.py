@@ -9,6 +9,7 @@ from headgate.domain.errors import HeadgateError
 from headgate.domain.record import Attempt, Outcome, RequestMemo, RequestRecord, Spending
 from headgate.domain.usage import TokenUsage, UsageQuality
 from headgate.pipeline.call import Call
+from headgate.pipeline.load import Seat
 from headgate.routing.table import Deployment
 from headgate.wire.format import Envelope, Metered
 
@@ -54,10 +55,12 @@ class Trace:
         "envelope",
         "error",
         "first_event",
+        "is_unrecorded",
         "key",
         "may_be_billed",
         "metered",
         "outcome",
+        "seat",
         "spending",
         "status",
         "upstream_done",
@@ -81,6 +84,10 @@ class Trace:
         self.status = 200
         self.error: HeadgateError | None = None
         self.spending: Spending | None = None
+        self.seat: Seat | None = None
+        """What the request holds of the gateway's capacity."""
+        self.is_unrecorded = False
+        """One of a flood that was shed: it is counted, and has no record of its own."""
 
     def memo(self) -> RequestMemo:
         """Return what a start after a crash makes the record of; the request is understood by now."""
