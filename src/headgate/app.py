@@ -41,6 +41,7 @@ from headgate.ledger.embedded import EmbeddedLedger, open_ledger
 from headgate.pipeline.allowance import AdmissionControl
 from headgate.pipeline.call import Gateway
 from headgate.pipeline.idempotency import IdempotencyStore
+from headgate.pipeline.load import LagProbe, LoadGate
 from headgate.pipeline.recovery import recover_records
 from headgate.providers.sandbox import Meter
 from headgate.records.writer import RecordWriter
@@ -176,11 +177,13 @@ async def open_gateway(
         token, token_source = _admin_token(settings)
         refused_keys, violations = _open_auditors(plane, stack)
         draw = secrets.SystemRandom().random
+        load = _open_load(settings.server, stack)
         gateway = Gateway(
             snapshots=snapshots,
             records=records,
             note_refused_key=refused_keys.note,
             note_residency_violation=violations.note,
+            load=load,
             admission=AdmissionControl(
                 ledger,
                 budget_wait_s=settings.ledger.budget_wait,
@@ -281,6 +284,15 @@ def _open_auditors(plane: Plane, stack: AsyncExitStack) -> tuple[RefusedKeys, Re
         auditor.start()
         stack.callback(auditor.close)
     return refused_keys, violations
+
+
+def _open_load(server: ServerSettings, stack: AsyncExitStack) -> LoadGate:
+    """Return what bounds the requests in flight, with the timer that tells it how late the event loop is."""
+    load = LoadGate(server.max_in_flight, shed_at_lag_s=server.shed_at_lag)
+    probe = LagProbe(asyncio.get_running_loop(), load, time.perf_counter)
+    probe.start()
+    stack.callback(probe.close)
+    return load
 
 
 def _clock_ms() -> int:

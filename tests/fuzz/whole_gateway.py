@@ -22,6 +22,7 @@ from headgate.identity.secrets import hash_secret
 from headgate.pipeline.allowance import AdmissionControl
 from headgate.pipeline.call import Gateway
 from headgate.pipeline.idempotency import IdempotencyStore
+from headgate.pipeline.load import LoadGate
 from headgate.providers.build import build_provider
 from headgate.providers.provider import Provider
 from headgate.records.writer import RecordWriter
@@ -156,6 +157,7 @@ def _converse(data: bytes, upstream: _Upstream) -> tuple[bytes, list[RequestReco
         records=cast("RecordWriter", records),
         note_refused_key=lambda _key, _request_id: None,
         note_residency_violation=lambda _key, _request_id, _model: None,
+        load=LoadGate(64, shed_at_lag_s=0.1),
         admission=AdmissionControl(
             cast("Any", None),  # No limit is set, so no ledger is asked.
             budget_wait_s=0.0,

@@ -5,6 +5,7 @@ everything that decides by scope takes a path and knows nothing of kinds.
 """
 
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct
 
@@ -38,6 +39,17 @@ class ScopeRef(Struct, frozen=True):
 
 Path = tuple[ScopeRef, ...]
 """Ancestors of a principal, organization first."""
+
+
+class Priority(StrEnum):
+    """Who comes first where the gateway is overloaded: a key's own tag `PRIORITY_TAG` says it."""
+
+    CRITICAL = "critical"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+PRIORITY_TAG: Final = "priority"
 
 
 class VirtualKey(Struct, frozen=True):

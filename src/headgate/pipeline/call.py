@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from headgate.domain.access import VirtualKey
 from headgate.domain.routing import Strategy
+from headgate.pipeline.load import LoadGate
 from headgate.records.writer import RecordWriter
 from headgate.routing.health import HealthBook
 from headgate.snapshot import SnapshotSource
@@ -57,6 +58,8 @@ class Gateway(Struct, frozen=True):
     """Told of every key that opened nothing, with the request's id: its owners may read why, its caller may not."""
     note_residency_violation: Callable[[VirtualKey, str, str], None]
     """Told of every request that may be sent nowhere: its key, its id, the model it asked for."""
+    load: LoadGate
+    """Bounds the requests in flight."""
     admission: "AdmissionControl"
     idempotency: "IdempotencyStore"
     health: HealthBook

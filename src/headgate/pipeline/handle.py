@@ -68,10 +68,11 @@ async def handle(gateway: Gateway, call: Call, reply: Reply) -> None:
         await _tell(trace, reply, error)
     finally:
         reply.stop_watching()
-        if trace.key is not None:
+        if trace.key is not None and not trace.is_unrecorded:
             if settled is None:
                 settled = await _settle_surely(trace)
             _record(gateway, trace, settled, allowance)
+        gateway.load.leave(trace.seat)
 
 
 async def refuse(gateway: Gateway, call: Call, error: HeadgateError, reply: Reply) -> None:

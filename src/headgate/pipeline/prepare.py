@@ -14,10 +14,11 @@ from headgate.domain.errors import (
     UnpricedModelError,
     UnsupportedFeatureError,
 )
-from headgate.identity.keys import is_usable, may_use_model
+from headgate.identity.keys import is_usable, may_use_model, priority_of
 from headgate.identity.secrets import hash_secret
 from headgate.pipeline.call import Call, Gateway
 from headgate.pipeline.choose import choose
+from headgate.pipeline.load import RETRY_AFTER_S, LoadGate
 from headgate.pipeline.trace import Trace
 from headgate.providers.provider import Provider
 from headgate.routing.table import Deployment, Route, shorten
@@ -72,6 +73,7 @@ def understand(gateway: Gateway, call: Call, trace: Trace) -> Asked:
     """Check who asks, what for, and whether he may, in the order in which a caller should hear of it."""
     snapshot = gateway.snapshots.current
     key = trace.key = authenticate(snapshot, call.presented_key, call.started_at_ms)
+    take_seat(gateway.load, key, trace)
     if gateway.records.is_full:
         raise OverloadedError(
             "The gateway cannot write its records at present.", retry_after_s=5, reason="records_full"
@@ -90,6 +92,18 @@ def understand(gateway: Gateway, call: Call, trace: Trace) -> Asked:
     plan = choose(gateway, snapshot, trace, route)
     trace.deployment = plan.candidates[0]
     return Asked(snapshot, key, envelope, plan.route, plan.candidates, plan.candidates[0])
+
+
+def take_seat(load: LoadGate, key: VirtualKey, trace: Trace) -> None:
+    """Let the request in, or shed it before anything is done for it."""
+    trace.seat = load.enter(key.path[0].id, priority_of(key))
+    if trace.seat is None:
+        trace.is_unrecorded = not load.takes_record()
+        raise OverloadedError(
+            "The gateway has as many requests as it can answer. Try again in a second.",
+            retry_after_s=RETRY_AFTER_S,
+            reason="shed",
+        )
 
 
 def prepare(call: Call, asked: Asked) -> Prepared:

@@ -11,6 +11,7 @@ from headgate.domain.record import Attempt, Outcome, RequestMemo, RequestRecord,
 from headgate.domain.routing import RoutingNote
 from headgate.domain.usage import TokenUsage, UsageQuality, sum_usage, worst
 from headgate.pipeline.call import Call
+from headgate.pipeline.load import Seat
 from headgate.routing.table import Deployment
 from headgate.wire.format import Envelope, Metered
 
@@ -57,11 +58,13 @@ class Trace:
         "envelope",
         "error",
         "first_event",
+        "is_unrecorded",
         "key",
         "may_be_billed",
         "metered",
         "outcome",
         "routing",
+        "seat",
         "spending",
         "status",
         "upstream_done",
@@ -91,6 +94,10 @@ class Trace:
         self.error: HeadgateError | None = None
         self.spending: Spending | None = None
         self.routing: RoutingNote | None = None
+        self.seat: Seat | None = None
+        """What the request holds of the gateway's capacity."""
+        self.is_unrecorded = False
+        """One of a flood that was shed: it is counted, and has no record of its own."""
 
     def begin_again(self, deployment: Deployment, used: Settled, now: float) -> None:
         """Turn to the next try; ``used`` is what the one before is billed for."""

@@ -71,6 +71,8 @@ def server(place: Place) -> ServerSettings:
         tls=block.read("tls", _server_tls, default.tls),
         header_timeout=block.read("header_timeout", positive_duration, default.header_timeout),
         max_connections=block.read("max_connections", _max_clients, default.max_connections),
+        max_in_flight=block.read("max_in_flight", _max_clients, default.max_in_flight),
+        shed_at_lag=block.read("shed_at_lag", _shed_at_lag, default.shed_at_lag),
     )
 
 
@@ -88,6 +90,13 @@ def _max_body(place: Place) -> int:
 
 def _max_clients(place: Place) -> int:
     return place.convert(partial(values.parse_count, lowest=1, highest=1_000_000), COUNT)
+
+
+def _shed_at_lag(place: Place) -> float:
+    seconds = duration(place)
+    if not 0.01 <= seconds <= 10:
+        place.fail("must lie between 10ms and 10s")
+    return seconds
 
 
 def _networks(place: Place) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
         "max_body",
         "header_timeout",
         "max_connections",
+        "max_in_flight",
+        "shed_at_lag",
         "trusted_proxies",
         "tls",
     ),

@@ -64,6 +64,10 @@ class ServerSettings(Struct, frozen=True):
     """Seconds a client may take to send its request head, and again between two pieces of its body."""
     max_connections: int = 10_000
     """Open client connections of each listener; one more is answered 503."""
+    max_in_flight: int = 4096
+    """Requests at once; a fifth is kept for keys of priority ``critical``. One more is answered 503."""
+    shed_at_lag: float = 0.1
+    """Seconds that the event loop may be late, for a while, before fewer requests are let in."""
 
 
 class TimeoutSettings(Struct, frozen=True):
