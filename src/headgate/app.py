@@ -36,6 +36,7 @@ from headgate.ledger.desk import LedgerDesk
 from headgate.ledger.embedded import EmbeddedLedger, open_ledger
 from headgate.pipeline.allowance import AdmissionControl
 from headgate.pipeline.call import Gateway
+from headgate.pipeline.idempotency import IdempotencyStore
 from headgate.pipeline.recovery import recover_records
 from headgate.providers.build import build_provider, is_switched_off
 from headgate.providers.provider import Provider
@@ -154,6 +155,7 @@ async def open_gateway(
                 tell=records.append_event,
                 clock_ms=plane.clock_ms,
             ),
+            idempotency=IdempotencyStore(time.perf_counter),
             refuse_unpriced=settings.prices.unpriced == "refuse",
             clock=time.perf_counter,
             clock_ms=plane.clock_ms,

@@ -21,6 +21,7 @@ from headgate.identity.directory import KeyDirectory, KeyEntry, ScopeEntry
 from headgate.identity.secrets import hash_secret
 from headgate.pipeline.allowance import AdmissionControl
 from headgate.pipeline.call import Gateway
+from headgate.pipeline.idempotency import IdempotencyStore
 from headgate.providers.build import build_provider
 from headgate.providers.provider import Provider
 from headgate.records.writer import RecordWriter
@@ -159,6 +160,7 @@ def _converse(data: bytes, upstream: _Upstream) -> tuple[bytes, list[RequestReco
             tell=lambda _event: None,
             clock_ms=lambda: 1_800_000_000_000,
         ),
+        idempotency=IdempotencyStore(loop.time),
         refuse_unpriced=True,
         clock=loop.time,
         clock_ms=lambda: 1_800_000_000_000,

@@ -19,10 +19,13 @@
     ├── RequestTimeoutError            408 request_timeout
     ├── ConflictError                  409 conflict
     │   └── ProvisionedReadOnlyError   409 provisioned_read_only
+    ├── IdempotencyInFlightError       409 idempotency_in_flight
+    ├── IdempotencyNotReplayableError  409 idempotency_not_replayable
     ├── PreconditionFailedError        412 precondition_failed
     ├── BodyTooLargeError              413 body_too_large
     ├── UnsupportedMediaTypeError      415 unsupported_media_type
     ├── ValidationFailedError          422 validation_failed
+    ├── IdempotencyMismatchError       422 idempotency_mismatch
     ├── PreconditionRequiredError      428 precondition_required
     ├── UpstreamRateLimitedError       429 upstream_rate_limited
     ├── RateLimitExceededError         429 rate_limit_exceeded
@@ -217,6 +220,21 @@ class ProvisionedReadOnlyError(ConflictError):
     code = "provisioned_read_only"
 
 
+class IdempotencyInFlightError(HeadgateError):
+    """A request under the same idempotency key is being answered."""
+
+    status = 409
+    code = "idempotency_in_flight"
+    retryable = True
+
+
+class IdempotencyNotReplayableError(HeadgateError):
+    """The request of this idempotency key was carried out, and its answer cannot be given again."""
+
+    status = 409
+    code = "idempotency_not_replayable"
+
+
 class PreconditionFailedError(HeadgateError):
     """``If-Match`` names an older version of the resource."""
 
@@ -243,6 +261,13 @@ class ValidationFailedError(HeadgateError):
 
     status = 422
     code = "validation_failed"
+
+
+class IdempotencyMismatchError(HeadgateError):
+    """The idempotency key was sent before, with another request."""
+
+    status = 422
+    code = "idempotency_mismatch"
 
 
 class PreconditionRequiredError(HeadgateError):

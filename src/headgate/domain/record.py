@@ -112,6 +112,7 @@ class RequestRecord(Struct, frozen=True, gc=False, array_like=True):
     """The HTTP status the caller got; 499 where it left."""
     error_code: str | None
     finish_reason: str | None
+    """The provider's word; ``idempotent_replay`` where an earlier answer was given again and nothing was sent."""
     usage: TokenUsage
     usage_quality: UsageQuality
     cost_nano_usd: int

@@ -13,6 +13,7 @@ from headgate.wire.format import WireFormat
 if TYPE_CHECKING:
     # It is built from what is below; the way back would be a circle.
     from headgate.pipeline.allowance import AdmissionControl
+    from headgate.pipeline.idempotency import IdempotencyStore
 
 
 class Call(Struct, frozen=True, gc=False):
@@ -37,6 +38,8 @@ class Call(Struct, frozen=True, gc=False):
     """The caller agrees to less output than it asked for, where a budget does not pay for all of it."""
     forwarded: tuple[tuple[bytes, bytes], ...] = ()
     """Header fields that belong to the caller's format; they go on to a provider that speaks it too."""
+    idempotency_key: str | None = None
+    """What the caller sends again with a repetition; it names one request of a virtual key's."""
 
 
 class Gateway(Struct, frozen=True):
@@ -49,6 +52,7 @@ class Gateway(Struct, frozen=True):
     note_residency_violation: Callable[[VirtualKey, str, str], None]
     """Told of every request that may be sent nowhere: its key, its id, the model it asked for."""
     admission: "AdmissionControl"
+    idempotency: "IdempotencyStore"
     refuse_unpriced: bool
     clock: Callable[[], float]
     """Monotonic seconds."""

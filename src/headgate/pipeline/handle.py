@@ -25,6 +25,7 @@ from headgate.pipeline.allowance import Allowance
 from headgate.pipeline.attempt import relay_stream, relay_whole, route_headers
 from headgate.pipeline.call import Call, Gateway
 from headgate.pipeline.counting import count_here
+from headgate.pipeline.idempotency import KeptAnswer, replay
 from headgate.pipeline.prepare import Prepared, prepare, understand, usable_key
 from headgate.pipeline.reply import HeaderList, Reply
 from headgate.pipeline.settle import settle
@@ -44,6 +45,11 @@ async def handle(gateway: Gateway, call: Call, reply: Reply) -> None:
     allowance: Allowance | None = None
     try:
         asked = understand(gateway, call, trace)
+        if call.idempotency_key is not None:
+            claimed = gateway.idempotency.claim(asked.key.id, call, reply)
+            if isinstance(claimed, KeptAnswer):
+                return await replay(claimed, trace, reply, gateway.clock())
+            reply = claimed
         allowance = gateway.admission.allowance_for(asked, trace)
         if allowance is not None:
             allowance.admit()
@@ -73,11 +79,7 @@ async def handle(gateway: Gateway, call: Call, reply: Reply) -> None:
         if trace.key is not None:
             if settled is None:
                 settled = await _settle_surely(trace)
-            now = gateway.clock()
-            if allowance is not None:
-                allowance.end(settled, now)
-            else:
-                gateway.records.append(trace.record(settled, now))
+            _record(gateway, trace, settled, allowance)
 
 
 async def _relay(
@@ -127,6 +129,14 @@ async def _settle_surely(trace: Trace) -> Settled:
             return await settle(trace)
         except asyncio.CancelledError:
             _this_task().uncancel()
+
+
+def _record(gateway: Gateway, trace: Trace, settled: Settled, allowance: Allowance | None) -> None:
+    now = gateway.clock()
+    if allowance is not None:
+        allowance.end(settled, now)
+    else:
+        gateway.records.append(trace.record(settled, now))
 
 
 def shutting_down() -> OverloadedError:

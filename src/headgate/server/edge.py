@@ -141,6 +141,7 @@ class Edge:
             tags=head.tags,
             timeout_s=head.timeout_s,
             may_clamp=head.may_clamp,
+            idempotency_key=head.idempotency_key,
             forwarded=_forwarded(matter.wire_format, inbound),
         )
         if inbound.refusal is not None:

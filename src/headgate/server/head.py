@@ -18,6 +18,7 @@ _OWN: Final = frozenset(
         b"x-headgate-tags",
         b"x-headgate-timeout",
         b"x-headgate-on-budget",
+        b"idempotency-key",
     }
 )
 _LISTS: Final = frozenset({b"anthropic-beta"})
@@ -36,6 +37,7 @@ _DURATION: Final = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,3})?)(ms|s|m|h)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _LONGEST_KEY: Final = 512
 _LONGEST_TEXT: Final = 512
+_IDEMPOTENCY_KEY: Final = re.compile(rb"[ -~]{1,255}")
 _MOST_TAGS: Final = 16
 _LONGEST_TAG: Final = 64
 
@@ -53,6 +55,7 @@ class Head(Struct, frozen=True, gc=False):
     timeout_s: float | None = None
     may_clamp: bool = False
     """``x-headgate-on-budget: clamp``."""
+    idempotency_key: str | None = None
 
 
 def find_fields(fields: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -101,6 +104,7 @@ def _with_own_fields(found: dict[bytes, bytes], key: bytes | None, content_lengt
         tags=_tags(found.get(b"x-headgate-tags")),
         timeout_s=_timeout(found.get(b"x-headgate-timeout")),
         may_clamp=_may_clamp(found.get(b"x-headgate-on-budget")),
+        idempotency_key=_idempotency_key(found.get(b"idempotency-key")),
     )
 
 
@@ -184,3 +188,12 @@ def _may_clamp(value: bytes | None) -> bool:
     if value != b"clamp":
         raise InvalidRequestError("`x-headgate-on-budget` is `refuse` or `clamp`.")
     return True
+
+
+def _idempotency_key(value: bytes | None) -> str | None:
+    """The key as it was sent: in quotes (a structured field) it is another one than without."""
+    if not value:
+        return None
+    if _IDEMPOTENCY_KEY.fullmatch(value) is None:
+        raise InvalidRequestError("`idempotency-key` is printable ASCII of at most 255 characters.")
+    return value.decode()
