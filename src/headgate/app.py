@@ -12,6 +12,7 @@ import hmac
 import importlib
 import logging
 import os
+import secrets
 import signal
 import socket
 import ssl
@@ -33,14 +34,18 @@ from headgate.control.provision import FILE_ACTOR, provision
 from headgate.control.publish import Publisher, load_directory, load_limits
 from headgate.control.refused_keys import RefusedKeys
 from headgate.control.reload import Reloader
+from headgate.control.residency_violations import ResidencyViolations
 from headgate.identity.secrets import ADMIN_TOKEN_PREFIX, SECRET_BYTES, hash_secret, mint_secret
 from headgate.ledger.desk import LedgerDesk
 from headgate.ledger.embedded import EmbeddedLedger, open_ledger
 from headgate.pipeline.allowance import AdmissionControl
 from headgate.pipeline.call import Gateway
+from headgate.pipeline.idempotency import IdempotencyStore
+from headgate.pipeline.load import LagProbe, LoadGate
 from headgate.pipeline.recovery import recover_records
 from headgate.providers.sandbox import Meter
 from headgate.records.writer import RecordWriter
+from headgate.routing.health import HealthBook
 from headgate.server.asgi import AsgiApp, Receive, Send
 from headgate.server.edge import Draining, Edge
 from headgate.server.entropy import EntropyPool
@@ -170,13 +175,15 @@ async def open_gateway(
         reloader = Reloader(plane, snapshots, functools.partial(assembly.candidate, source), source.file)
         first_key = None if settings.organizations else make_first_key(plane)
         token, token_source = _admin_token(settings)
-        refused_keys = RefusedKeys(plane)
-        refused_keys.start()
-        stack.callback(refused_keys.close)
+        refused_keys, violations = _open_auditors(plane, stack)
+        draw = secrets.SystemRandom().random
+        load = _open_load(settings.server, stack)
         gateway = Gateway(
             snapshots=snapshots,
             records=records,
             note_refused_key=refused_keys.note,
+            note_residency_violation=violations.note,
+            load=load,
             admission=AdmissionControl(
                 ledger,
                 budget_wait_s=settings.ledger.budget_wait,
@@ -185,8 +192,11 @@ async def open_gateway(
                 tell=records.append_event,
                 clock_ms=plane.clock_ms,
             ),
+            idempotency=IdempotencyStore(time.perf_counter),
+            health=HealthBook(draw=draw),
             clock=time.perf_counter,
             clock_ms=plane.clock_ms,
+            draw=draw,
         )
         draining = Draining()
         listeners = await _listen(
@@ -265,6 +275,24 @@ def _plane(settings: Settings, database: Database, snapshots: SnapshotSource, de
         publisher=Publisher(snapshots.current.keys, snapshots.current.limits, snapshots.publish),
         key_prefix=settings.keys.prefix,
     )
+
+
+def _open_auditors(plane: Plane, stack: AsyncExitStack) -> tuple[RefusedKeys, ResidencyViolations]:
+    """Start what tells organizations' audit logs of requests that were turned away."""
+    refused_keys, violations = RefusedKeys(plane), ResidencyViolations(plane)
+    for auditor in (refused_keys, violations):
+        auditor.start()
+        stack.callback(auditor.close)
+    return refused_keys, violations
+
+
+def _open_load(server: ServerSettings, stack: AsyncExitStack) -> LoadGate:
+    """Return what bounds the requests in flight, with the timer that tells it how late the event loop is."""
+    load = LoadGate(server.max_in_flight, shed_at_lag_s=server.shed_at_lag)
+    probe = LagProbe(asyncio.get_running_loop(), load, time.perf_counter)
+    probe.start()
+    stack.callback(probe.close)
+    return load
 
 
 def _clock_ms() -> int:

@@ -21,10 +21,13 @@ from headgate.identity.directory import KeyDirectory, KeyEntry, ScopeEntry
 from headgate.identity.secrets import hash_secret
 from headgate.pipeline.allowance import AdmissionControl
 from headgate.pipeline.call import Gateway
+from headgate.pipeline.idempotency import IdempotencyStore
+from headgate.pipeline.load import LoadGate
 from headgate.providers.build import build_provider
 from headgate.providers.provider import Provider
 from headgate.records.writer import RecordWriter
 from headgate.routing.build import build_routes
+from headgate.routing.health import HealthBook
 from headgate.server.edge import Draining, Edge
 from headgate.server.inbound import Application
 from headgate.server.protocol import EdgeProtocol, Site
@@ -153,6 +156,8 @@ def _converse(data: bytes, upstream: _Upstream) -> tuple[bytes, list[RequestReco
         snapshots=snapshots,
         records=cast("RecordWriter", records),
         note_refused_key=lambda _key, _request_id: None,
+        note_residency_violation=lambda _key, _request_id, _model: None,
+        load=LoadGate(64, shed_at_lag_s=0.1),
         admission=AdmissionControl(
             cast("Any", None),  # No limit is set, so no ledger is asked.
             budget_wait_s=0.0,
@@ -161,8 +166,11 @@ def _converse(data: bytes, upstream: _Upstream) -> tuple[bytes, list[RequestReco
             tell=lambda _event: None,
             clock_ms=lambda: 1_800_000_000_000,
         ),
+        idempotency=IdempotencyStore(loop.time),
+        health=HealthBook(draw=lambda: 0.0),
         clock=loop.time,
         clock_ms=lambda: 1_800_000_000_000,
+        draw=lambda: 0.0,
     )
     edge = Edge(
         gateway,

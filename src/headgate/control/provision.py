@@ -18,9 +18,11 @@ from headgate.control.desired import (
 from headgate.control.plane import Change, Plane, change
 from headgate.control.planned import PlannedChange
 from headgate.control.reconcile import Absent, Reconciler
+from headgate.control.residency import Residency, show_residency
 from headgate.domain.access import ManagedBy, Role
 from headgate.domain.errors import ValidationFailedError
 from headgate.domain.money import format_usd
+from headgate.domain.residency import ResidencyPolicy
 from headgate.identity.actor import Actor, ActorKind
 from headgate.settings.model import (
     ProvisionedBudget,
@@ -66,6 +68,7 @@ def _organization(settings: ProvisionedOrganization) -> DesiredOrganization:
         blocked=False,
         budgets=_budgets(settings.budgets),
         rate_limits=_rate_limits(settings.rate_limits),
+        residency=_residency(settings.residency),
         end_users=_named(settings.end_users),
         models=_named(settings.models),
         tags=_named(settings.tags),
@@ -81,6 +84,7 @@ def _team(settings: ProvisionedTeam) -> DesiredTeam:
         blocked=False,
         budgets=_budgets(settings.budgets),
         rate_limits=_rate_limits(settings.rate_limits),
+        residency=_residency(settings.residency),
     )
 
 
@@ -92,6 +96,7 @@ def _project(settings: ProvisionedProject) -> DesiredProject:
         blocked=False,
         budgets=_budgets(settings.budgets),
         rate_limits=_rate_limits(settings.rate_limits),
+        residency=_residency(settings.residency),
     )
 
 
@@ -108,6 +113,7 @@ def _keys(settings: Sequence[ProvisionedKey]) -> tuple[DesiredKey, ...]:
             blocked=False,
             budgets=_budgets(key.budgets),
             rate_limits=_rate_limits(key.rate_limits),
+            residency=_residency(key.residency),
         )
         for key in settings
     )
@@ -126,6 +132,7 @@ def _user(settings: ProvisionedUser) -> DesiredUser:
         blocked=False,
         budgets=_budgets(settings.budgets),
         rate_limits=_rate_limits(settings.rate_limits),
+        residency=_residency(settings.residency),
     )
 
 
@@ -139,6 +146,11 @@ def _budgets(settings: Sequence[ProvisionedBudget]) -> tuple[DesiredBudget, ...]
 def _rate_limits(settings: ProvisionedRateLimits | None) -> DesiredRateLimits:
     # A block that left the file is one without limits: they go.
     return DesiredRateLimits() if settings is None else DesiredRateLimits(**asdict(settings))
+
+
+def _residency(settings: ResidencyPolicy | None) -> Residency:
+    # As for limits: what left the file is taken away.
+    return show_residency(settings) or Residency()
 
 
 def _named(settings: Sequence[ProvisionedNamedLimits]) -> tuple[DesiredNamedLimits, ...]:

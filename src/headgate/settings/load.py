@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from headgate.settings import blocks, organizations, values
+from headgate.settings import blocks, models, organizations, values
 from headgate.settings.document import MAX_FILE_BYTES, ConfigurationError, Node, Scalar, Sequence, parse_document
 from headgate.settings.keys import KEYS
 from headgate.settings.model import (
@@ -159,7 +159,7 @@ def _settings(root: Block) -> Settings:
         timeouts=timeouts,
         storage=storage,
         providers=providers,
-        models=root.read("models", lambda place: blocks.models(place, providers), default.models),
+        models=root.read("models", lambda place: models.models(place, providers), default.models),
         prices=root.read("prices", blocks.prices, default.prices),
         ledger=root.read("ledger", blocks.ledger, default.ledger),
         keys=root.read("keys", blocks.keys, default.keys),
