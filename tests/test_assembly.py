@@ -194,6 +194,15 @@ async def test_every_provider_that_cannot_be_built_is_a_finding_with_its_line(pl
     assert [error.provider for error in caught.value.errors] == ["one", "two"]
 
 
+async def test_every_mistake_of_the_file_is_a_finding(place: Place) -> None:
+    place.write(("providers:", "keys: {prfix: x}\nproviders:"), ("{kind: openai_compatible,", "{kidn: x,"))
+    assert [(each.path, each.line) for each in place.rejection().findings] == [
+        ("keys.prfix", 3),
+        ("providers.one.kidn", 5),
+        ("providers.two.kidn", 6),
+    ]
+
+
 @pytest.mark.parametrize("content", ["models: [", "modles: []", "", None], ids=["broken", "unknown", "empty", "gone"])
 async def test_a_file_that_cannot_be_used_is_one_finding(place: Place, content: str | None) -> None:
     held = place.assembly.current

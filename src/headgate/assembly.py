@@ -110,7 +110,7 @@ class Assembly:
         try:
             loaded = source.read()
         except ConfigurationError as error:
-            raise rejected([_finding_of(error)]) from error
+            raise rejected([_finding_of(each) for each in (error, *error.more)]) from error
         settings = effective(self._started_with, loaded.settings)
         try:
             new = self._build(settings, self.current)

@@ -84,3 +84,14 @@ def test_where_each_name_leads_is_shown(tmp_path: Path):
         "fallbacks": {"error": ["small"], "context_length": ["openai/gpt-4.1"], "content_filter": []},
     }
     assert (routes[2]["use"], routes[2]["strategy"], routes[2]["deployments"]) == ("gpt-4o", None, [])
+
+
+def test_every_mistake_is_a_line(tmp_path: Path):
+    file = tmp_path / "headgate.yaml"
+    file.write_text("providers:\n  a: {kind: opnai}\n  b: {kind: opnai}\nmodels: []\n")
+    done = headgate("check-config", "headgate.yaml", cwd=tmp_path)
+    assert done.returncode == 1
+    assert [line.partition(": there")[0] for line in done.stderr.splitlines()] == [
+        "headgate: headgate.yaml:2: providers.a.kind",
+        "headgate.yaml:3: providers.b.kind",
+    ]

@@ -36,6 +36,31 @@ def test_an_error_reads_file_line_path_and_problem(tmp_path: Path) -> None:
     assert failure(path, {}) == f'{path}:4: providers.openai.credentail: unknown key; did you mean "credential"?'
 
 
+def test_every_block_provider_and_alias_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+    sandbox = "  sandbox: {kind: sandbox}\n"
+    path = write(
+        tmp_path,
+        f"server: {{drain: soon}}\nproviders:\n{sandbox}  a: {{knid: openai}}\n  b: {{kind: openai, region: 7.5.}}\n"
+        "models: [{alias: x}]\nkeys: {prefix: 1}\n",
+    )
+    lines = [line.removeprefix(f"{path}:").partition(": ") for line in failure(path, {}).splitlines()]
+    assert [(line, words.partition(":")[0]) for line, _, words in lines] == [
+        ("1", "server.drain"),
+        ("4", "providers.a.knid"),
+        ("5", "providers.b.region"),
+        ("7", "keys.prefix"),
+    ]
+    path = write(
+        tmp_path,
+        f"providers:\n{sandbox}models:\n  - alias: x\n  - {{alias: y, deployments: [{{provider: z, model: m}}]}}\n",
+    )
+    lines = [line.removeprefix(f"{path}:").partition(": ") for line in failure(path, {}).splitlines()]
+    assert [(line, words.partition(": ")[0]) for line, _, words in lines] == [
+        ("4", "models[0]"),
+        ("5", "models[1].deployments[0].provider"),
+    ]
+
+
 def test_the_digest_is_that_of_the_files_bytes(tmp_path: Path) -> None:
     path = write(tmp_path, "server: {drain: 1s}\n")
     assert load_settings(path, {}).sha256 == hashlib.sha256(Path(path).read_bytes()).hexdigest()

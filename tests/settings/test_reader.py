@@ -7,7 +7,7 @@ import pytest
 
 from headgate.settings import values
 from headgate.settings.document import ConfigurationError, parse_document
-from headgate.settings.reader import Origin, Place
+from headgate.settings.reader import ErrorCollection, Origin, Place
 
 ENVIRON = {"WORD": "hello", "SECRET": "s3cret", "EMPTY": "", "YES": "true"}
 
@@ -169,3 +169,19 @@ def test_a_file_is_found_beside_the_configuration(tmp_path: Path) -> None:
     assert place("ca.pem", tmp_path).file() == str(tmp_path / "ca.pem")
     assert "No such file" in failure(lambda: place("cb.pem", tmp_path).file())
     assert "Is a directory" in failure(lambda: place(".", tmp_path).file())
+
+
+def test_a_collection_fails_with_all_errors_in_the_order_of_their_lines() -> None:
+    def fail(line: int, more: tuple[ConfigurationError, ...] = ()) -> None:
+        raise ConfigurationError("f", "bad", line=line, path=f"p{line}", more=more)
+
+    errors = ErrorCollection()
+    assert errors.read(lambda: 1, 0) == 1
+    errors.close()
+    assert errors.read(lambda: fail(3, (ConfigurationError("f", "worse", line=4),)), None) is None
+    errors.read(lambda: fail(2), None)
+    assert not errors.is_empty
+    with pytest.raises(ConfigurationError) as caught:
+        errors.close()
+    assert str(caught.value) == "f:2: p2: bad\nf:3: p3: bad\nf:4: worse"
+    assert [(each.line, each.more) for each in caught.value.more] == [(3, ()), (4, ())]

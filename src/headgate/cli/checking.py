@@ -22,10 +22,9 @@ def check_config(file: Path, *, as_json: bool) -> None:
 
     loaded = load(file)
     settings = loaded.settings
-    for provider in settings.providers:
-        problem = judge_provider(provider, loaded)
-        if problem is not None:
-            raise CommandError(str(problem))
+    problems = [judge_provider(provider, loaded) for provider in settings.providers]
+    if any(problems):
+        raise CommandError("\n".join(str(problem) for problem in problems if problem is not None))
     off = [provider.name for provider in settings.providers if is_switched_off(provider)]
     nouns = {
         "provider": [provider.name for provider in settings.providers],

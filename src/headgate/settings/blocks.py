@@ -22,7 +22,7 @@ from headgate.settings.model import (
     TlsSettings,
     UpstreamTlsSettings,
 )
-from headgate.settings.reader import Block, Place
+from headgate.settings.reader import Block, ErrorCollection, Place
 
 SANDBOX: Final = "sandbox"
 """The kind of the built-in provider."""
@@ -140,7 +140,11 @@ def directory(place: Place) -> str:
 
 def providers(place: Place, default: TimeoutSettings) -> tuple[ProviderSettings, ...]:
     """Read the ``providers`` block; ``default`` is the file's ``timeouts`` block."""
-    return tuple(_provider(name, entry, default) for name, entry in place.entries().items())
+    errors, found = ErrorCollection(), list[ProviderSettings]()
+    for name, entry in place.entries().items():
+        errors.read(lambda name=name, entry=entry: found.append(_provider(name, entry, default)), None)
+    errors.close()
+    return tuple(found)
 
 
 def _provider(name: str, place: Place, default_timeouts: TimeoutSettings) -> ProviderSettings:

@@ -20,17 +20,28 @@ class ConfigurationError(ValueError):
     """A setting that cannot be used; its text names the file, the line and the setting.
 
     ``source`` is the file's name (or ``environment``), ``line`` counts from 1, ``path`` is such as
-    ``providers.openai.base_url``. Any of ``line`` and ``path`` may be missing.
+    ``providers.openai.base_url``. Any of ``line`` and ``path`` may be missing. ``more`` are further errors that were
+    found beside it; each of them is a line of the text.
     """
 
-    def __init__(self, source: str, problem: str, *, line: int | None = None, path: str = "") -> None:
+    def __init__(
+        self,
+        source: str,
+        problem: str,
+        *,
+        line: int | None = None,
+        path: str = "",
+        more: "tuple[ConfigurationError, ...]" = (),
+    ) -> None:
         """Compose the text from its parts."""
         place = source if line is None else f"{source}:{line}"
-        super().__init__(": ".join(part for part in (place, path, problem) if part))
+        own = ": ".join(part for part in (place, path, problem) if part)
+        super().__init__("\n".join((own, *map(str, more))))
         self.source = source
         self.problem = problem
         self.line = line
         self.path = path
+        self.more = more
 
 
 class Scalar(Struct, frozen=True):

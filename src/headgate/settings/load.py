@@ -5,9 +5,9 @@ without a file. Nothing else in the house reads the environment for settings.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -24,9 +24,11 @@ from headgate.settings.model import (
     Settings,
     StorageSettings,
 )
-from headgate.settings.reader import Block, Origin, Place
+from headgate.settings.reader import Block, ErrorCollection, Origin, Place
 
 __all__ = ["ConfigurationError", "Loaded", "VendorTable", "default_settings", "load_settings", "parse_settings"]
+
+T = TypeVar("T")
 
 DEFAULTS: Final = "defaults"
 """The source of settings that come from no file."""
@@ -150,22 +152,32 @@ def _text(data: bytes, path: str) -> str:
 
 
 def _settings(root: Block) -> Settings:
-    default = Settings()
-    timeouts = root.read("timeouts", blocks.timeouts, default.timeouts)
-    providers = root.read("providers", lambda place: blocks.providers(place, timeouts), default.providers)
-    storage = root.read("storage", blocks.storage, default.storage)
-    return Settings(
-        server=root.read("server", blocks.server, default.server),
+    default, errors = Settings(), ErrorCollection()
+
+    def read(key: str, convert: Callable[[Place], T], default: T) -> T:
+        return errors.read(lambda: root.read(key, convert, default), default)
+
+    timeouts = read("timeouts", blocks.timeouts, default.timeouts)
+    providers = read("providers", lambda place: blocks.providers(place, timeouts), default.providers)
+    # Without the providers nothing can be said of deployments that name them.
+    deployed = default.models
+    if errors.is_empty:
+        deployed = read("models", lambda place: models.models(place, providers), default.models)
+    storage = read("storage", blocks.storage, default.storage)
+    settings = Settings(
+        server=read("server", blocks.server, default.server),
         timeouts=timeouts,
         storage=storage,
         providers=providers,
-        models=root.read("models", lambda place: models.models(place, providers), default.models),
-        prices=root.read("prices", blocks.prices, default.prices),
-        ledger=root.read("ledger", blocks.ledger, default.ledger),
-        keys=root.read("keys", blocks.keys, default.keys),
-        organizations=root.read("organizations", organizations.organizations, default.organizations),
+        models=deployed,
+        prices=read("prices", blocks.prices, default.prices),
+        ledger=read("ledger", blocks.ledger, default.ledger),
+        keys=read("keys", blocks.keys, default.keys),
+        organizations=read("organizations", organizations.organizations, default.organizations),
         data_dir=values.database_directory(storage.database),
     )
+    errors.close()
+    return settings
 
 
 def _override(loaded: Loaded, environ: Mapping[str, str], listen: str | None) -> Settings:

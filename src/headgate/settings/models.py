@@ -19,7 +19,7 @@ from headgate.settings.model import (
     RuleSettings,
     WhenSettings,
 )
-from headgate.settings.reader import Block, Place
+from headgate.settings.reader import Block, ErrorCollection, Place
 
 CONFIGURED: Final = "configuration"
 """The version of a price that the file gives."""
@@ -39,11 +39,18 @@ def models(place: Place, providers: tuple[ProviderSettings, ...]) -> tuple[Model
     seen: dict[str, int | None] = {}
     found: list[ModelSettings] = []
     aliases: list[Alias] = []
-    for item in place.items("a list such as [{alias: gpt-4o, deployments: […]}]"):
+    errors = ErrorCollection()
+
+    def add(item: Place) -> None:
         model = _model(item, is_sandbox)
         item.once(seen, model.alias, "alias")
         found.append(model)
         aliases.append(_alias(model, item))
+
+    for item in place.items("a list such as [{alias: gpt-4o, deployments: […]}]"):
+        errors.read(partial(add, item), None)
+    # An alias that could not be read is missing to those that lead to it: that would be said of the wrong one.
+    errors.close()
     judge(aliases, is_sandbox)
     return tuple(found)
 

@@ -213,6 +213,42 @@ class Block(Struct, frozen=True):
         return place
 
 
+class ErrorCollection:
+    """Errors of parts that are read one by one, so that an operator hears of all of them at once."""
+
+    def __init__(self) -> None:
+        self._errors: list[ConfigurationError] = []
+
+    def read(self, read: Callable[[], T], default: T) -> T:
+        """Return what ``read`` returns, and ``default`` where it fails; then `close` fails."""
+        try:
+            return read()
+        except ConfigurationError as error:
+            self._errors += (error, *error.more)
+            return default
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has failed so far."""
+        return not self._errors
+
+    def close(self) -> None:
+        """Fail where any part did.
+
+        Raises:
+            ConfigurationError: the error of the first line, with all others.
+        """
+        if self._errors:
+            first, *more = sorted(self._errors, key=lambda error: error.line or 0)
+            raise ConfigurationError(
+                first.source, first.problem, line=first.line, path=first.path, more=tuple(map(_alone, more))
+            ) from first
+
+
+def _alone(error: ConfigurationError) -> ConfigurationError:
+    return ConfigurationError(error.source, error.problem, line=error.line, path=error.path)
+
+
 def _nearest(word: str, known: tuple[str, ...]) -> str:
     """Return ``; did you mean "…"?`` for the nearest known word, or the known ones where none is near."""
     near = difflib.get_close_matches(word[:80], known, n=1, cutoff=0.6)
