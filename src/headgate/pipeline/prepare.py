@@ -11,9 +11,11 @@ from headgate.domain.errors import (
     InvalidApiKeyError,
     ModelNotAllowedError,
     OverloadedError,
+    ResidencyViolationError,
     UnpricedModelError,
     UnsupportedFeatureError,
 )
+from headgate.domain.residency import refuses
 from headgate.identity.keys import is_usable, may_use_model
 from headgate.identity.secrets import hash_secret
 from headgate.pipeline.call import Call, Gateway
@@ -81,6 +83,12 @@ def understand(gateway: Gateway, call: Call, trace: Trace) -> Asked:
     if not may_use_model(key, model, is_sandbox=route.is_sandbox):
         raise ModelNotAllowedError(f"This key may not use the model `{shorten(model)}`.", param="model")
     trace.deployment = deployment = route.deployments[0]
+    forbidden = refuses(key.residency, deployment.handling)
+    if forbidden is not None:
+        gateway.note_residency_violation(key, call.request_id, model)
+        raise ResidencyViolationError(
+            f"The data of this key may not go to what `{shorten(model)}` leads to.", param="model", reason=forbidden
+        )
     if deployment.price is None and gateway.refuse_unpriced:
         raise UnpricedModelError(
             f"No price is known for `{shorten(deployment.name)}`: set one on its deployment, or `prices.unpriced`.",
