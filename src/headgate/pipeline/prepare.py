@@ -11,6 +11,7 @@ from headgate.domain.errors import (
     InvalidApiKeyError,
     ModelNotAllowedError,
     OverloadedError,
+    ResidencyViolationError,
     UnpricedModelError,
     UnsupportedFeatureError,
 )
