@@ -11,7 +11,6 @@ from headgate.domain.errors import (
     InvalidApiKeyError,
     ModelNotAllowedError,
     OverloadedError,
-    ResidencyViolationError,
     UnpricedModelError,
     UnsupportedFeatureError,
 )
