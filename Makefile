@@ -23,7 +23,7 @@ COMPILE := $(BIN)/uv pip compile --python-version 3.11 --universal --generate-ha
 	--no-annotate -q
 CODE := src tests bench deploy
 # Suites that start processes, or that need an environment of their own: part of `make test`, not of `make check`.
-WHOLE := tests/sdk tests/deploy tests/e2e tests/security
+WHOLE := tests/chaos tests/sdk tests/deploy tests/e2e tests/security
 
 # What a target needs beyond python and make: $(call need,command,package[,command,package]).
 define need
@@ -127,11 +127,12 @@ bench: .venv/.dev ## the benchmark against nginx and a direct call (ARGS="--quic
 	PYTHONPATH=src $(BIN)/python -m bench $(if $(filter 1,$(PEERS)),--peers) $(ARGS)
 
 .PHONY: prove
-prove: .venv/.dev ## the long acceptance figures: keys, ledger, budgets, soak, fuzzing (about three hours)
+prove: .venv/.dev ## the long acceptance figures: keys, ledger, budgets, reload, soak, fuzzing (about three hours)
 	PYTHONPATH=src $(BIN)/python -m bench.keys
 	PYTHONPATH=src $(BIN)/python -m bench.ledger
 	PYTHONPATH=src $(BIN)/python -m bench.ledger_proof
 	PYTHONPATH=src $(BIN)/python -m bench.budgets
+	PYTHONPATH=src $(BIN)/python -m bench.reload
 	PYTHONPATH=src $(BIN)/python -m bench.soak
 	@$(MAKE) --no-print-directory fuzz
 

@@ -5,12 +5,14 @@ last but for the database itself.
 """
 
 import asyncio
+import contextlib
 import functools
 import gc
 import hmac
 import importlib
 import logging
 import os
+import secrets
 import signal
 import socket
 import ssl
@@ -23,24 +25,28 @@ from typing import Any, Final
 
 import uvloop
 from msgspec import Struct
+from msgspec.structs import asdict
 
-from headgate.catalog.book import load_price_book
+from headgate.assembly import Assembly, Source, unread
 from headgate.control.first_run import FirstKey, make_first_key
 from headgate.control.plane import Plane
-from headgate.control.provision import provision
+from headgate.control.provision import FILE_ACTOR, provision
 from headgate.control.publish import Publisher, load_directory, load_limits
 from headgate.control.refused_keys import RefusedKeys
+from headgate.control.reload import Reloader
+from headgate.control.residency_violations import ResidencyViolations
 from headgate.identity.secrets import ADMIN_TOKEN_PREFIX, SECRET_BYTES, hash_secret, mint_secret
 from headgate.ledger.desk import LedgerDesk
 from headgate.ledger.embedded import EmbeddedLedger, open_ledger
 from headgate.pipeline.allowance import AdmissionControl
 from headgate.pipeline.call import Gateway
+from headgate.pipeline.idempotency import IdempotencyStore
+from headgate.pipeline.load import LagProbe, LoadGate
 from headgate.pipeline.recovery import recover_records
-from headgate.providers.build import build_provider, is_switched_off
-from headgate.providers.provider import Provider
 from headgate.providers.sandbox import Meter
 from headgate.records.writer import RecordWriter
-from headgate.routing.build import build_routes
+from headgate.routing.health import HealthBook, Healths, HealthView
+from headgate.routing.table import Deployment
 from headgate.server.asgi import AsgiApp, Receive, Send
 from headgate.server.edge import Draining, Edge
 from headgate.server.entropy import EntropyPool
@@ -53,6 +59,8 @@ from headgate.storage.engine import Database, SchemaError, open_database
 from headgate.telemetry.log import configure_logging
 
 ADMIN_TOKEN_FILE: Final = "admin-token"  # noqa: S105  a file name
+_LOOK_S: Final = 10.0
+"""How long a thread of the admin API waits for the event loop."""
 _log: Final = logging.getLogger("headgate")
 
 
@@ -67,25 +75,29 @@ class Running(Struct, frozen=True):
     """The key that the first start made; its secret is shown this once."""
     providers_on: tuple[str, ...]
     providers_off: tuple[str, ...]
+    reloader: Reloader
 
 
-def run(settings: Settings, *, log_level: str = "info", on_ready: Callable[[Running], None] | None = None) -> int:
-    """Run a gateway until SIGTERM or SIGINT; return the process' exit code."""
+def run(
+    settings: Settings,
+    *,
+    source: Source | None = None,
+    log_level: str = "info",
+    on_ready: Callable[[Running], None] | None = None,
+) -> int:
+    """Run a gateway until SIGTERM or SIGINT; SIGHUP reloads its configuration. Return the process' exit code."""
     configure_logging(log_level)
-    return uvloop.run(_run(settings, on_ready))
+    return uvloop.run(_run(settings, source, on_ready))
 
 
-async def _run(settings: Settings, on_ready: Callable[[Running], None] | None) -> int:
-    stop, hurry = asyncio.Event(), asyncio.Event()
-
-    def on_signal() -> None:
-        # The second one is impatience: no more waiting for requests, but they are still settled.
-        (hurry if stop.is_set() else stop).set()
-
+async def _run(settings: Settings, source: Source | None, on_ready: Callable[[Running], None] | None) -> int:
+    signals, hurry = _Signals(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signal_number, on_signal)
-    async with open_gateway(settings, hurry=hurry) as running:
+        loop.add_signal_handler(signal_number, signals.stop, hurry)
+    # From the beginning: until it is handled, the signal's default is to end the process.
+    loop.add_signal_handler(signal.SIGHUP, signals.reload)
+    async with open_gateway(settings, hurry=hurry, source=source) as running:
         # What exists now lives as long as the process: keep the collector from looking through it again and again.
         gc.collect()
         gc.freeze()
@@ -94,36 +106,67 @@ async def _run(settings: Settings, on_ready: Callable[[Running], None] | None) -
         sys.stderr.flush()
         if on_ready is not None:
             on_ready(running)
-        await stop.wait()
+        while await signals.asks_for_reload():
+            await asyncio.to_thread(_reload, running.reloader)
         _log.info("stopping")
     return 0
 
 
+class _Signals:
+    """What the process was told from outside and has not done yet."""
+
+    def __init__(self) -> None:
+        self._stop = False
+        self._told = asyncio.Event()
+
+    def stop(self, hurry: asyncio.Event) -> None:
+        """End; a second time is impatience: no more waiting for requests, but they are still settled."""
+        if self._stop:
+            hurry.set()
+        self._stop = True
+        self._told.set()
+
+    def reload(self) -> None:
+        """Reload; several before it is begun are one."""
+        self._told.set()
+
+    async def asks_for_reload(self) -> bool:
+        """Wait until there is something to do; true for a reload, false for the end."""
+        await self._told.wait()
+        self._told.clear()
+        return not self._stop
+
+
+def _reload(reloader: Reloader) -> None:
+    # What went wrong is in the log and in GET /admin/v1/configuration; nobody waits for an answer to a signal.
+    with contextlib.suppress(Exception):
+        reloader.reload(FILE_ACTOR)
+
+
 @asynccontextmanager
 async def open_gateway(
-    settings: Settings, environ: Mapping[str, str] = os.environ, *, hurry: asyncio.Event | None = None
+    settings: Settings,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    hurry: asyncio.Event | None = None,
+    source: Source | None = None,
 ) -> AsyncGenerator[Running]:
     """Open everything, yield once the gateway answers, drain and close on the way out; ``hurry`` cuts the drain short.
 
+    ``source`` is where a reload reads the settings again; without one they stay as they are.
+
     Raises:
         StorageError: the database cannot be opened.
-        InvalidProviderError: a provider's settings cannot work.
+        InvalidProvidersError: settings of providers cannot work.
         OSError: an address cannot be listened on.
     """
     async with AsyncExitStack() as stack:
         database = _open_or_migrate(settings.storage.database)
         stack.callback(database.close)
         meter = Meter()
-        providers, off = _open_providers(settings, environ, meter, stack)
-        prices = load_price_book(Path(settings.data_dir), settings.prices.multiplier)
-        snapshots = SnapshotSource(
-            Snapshot(
-                revision=1,
-                keys=load_directory(database),
-                routes=build_routes(settings, providers, off, prices),
-                limits=load_limits(database),
-            )
-        )
+        assembly = Assembly(settings, environ, meter)
+        stack.push_async_callback(assembly.aclose)
+        snapshots = _first_snapshot(database, assembly)
         # Before anything is made that is shown only once: a start that cannot listen must leave nothing behind.
         tls = _server_tls(settings.server)
         sockets = [stack.enter_context(bind(address)) for address in _addresses(settings.server)]
@@ -131,16 +174,19 @@ async def open_gateway(
         desk = LedgerDesk(ledger, _ledger_file(settings), asyncio.get_running_loop())
         plane = _plane(settings, database, snapshots, desk)
         provision(plane, settings.organizations)
+        source = source or unread(settings)
+        reloader = Reloader(plane, snapshots, functools.partial(assembly.candidate, source), source.file)
         first_key = None if settings.organizations else make_first_key(plane)
         token, token_source = _admin_token(settings)
-        refused_keys = RefusedKeys(plane)
-        refused_keys.start()
-        stack.callback(refused_keys.close)
+        refused_keys, violations = _open_auditors(plane, stack)
+        draw = secrets.SystemRandom().random
+        load = _open_load(settings.server, stack)
         gateway = Gateway(
             snapshots=snapshots,
-            providers=providers,
             records=records,
             note_refused_key=refused_keys.note,
+            note_residency_violation=violations.note,
+            load=load,
             admission=AdmissionControl(
                 ledger,
                 budget_wait_s=settings.ledger.budget_wait,
@@ -149,29 +195,33 @@ async def open_gateway(
                 tell=records.append_event,
                 clock_ms=plane.clock_ms,
             ),
-            refuse_unpriced=settings.prices.unpriced == "refuse",
+            idempotency=IdempotencyStore(time.perf_counter),
+            health=HealthBook(draw=draw),
             clock=time.perf_counter,
             clock_ms=plane.clock_ms,
+            draw=draw,
         )
         draining = Draining()
         listeners = await _listen(
-            settings.server, sockets, tls, gateway, plane, meter=meter, token=token, draining=draining
+            settings.server,
+            sockets,
+            tls,
+            gateway,
+            plane,
+            reloader=reloader,
+            meter=meter,
+            token=token,
+            draining=draining,
         )
-
-        async def drain() -> None:
-            draining.on = True
-            async with asyncio.TaskGroup() as group:
-                for listener in listeners:
-                    group.create_task(listener.drain(settings.server.drain, hurry or asyncio.Event()))
-
-        stack.push_async_callback(drain)
+        stack.push_async_callback(_drain, listeners, draining, settings.server.drain, hurry or asyncio.Event())
         yield Running(
             url=listeners[0].url,
             admin_url=listeners[-1].url,
             admin_token_source=token_source,
             first_key=first_key,
-            providers_on=tuple(providers),
-            providers_off=tuple(f"{name}: {reason}" for name, reason in off.items()),
+            providers_on=tuple(assembly.current.configured.providers),
+            providers_off=tuple(f"{name}: {reason}" for name, reason in assembly.current.off.items()),
+            reloader=reloader,
         )
 
 
@@ -182,6 +232,17 @@ def _open_or_migrate(url: str) -> Database:
     except SchemaError:
         importlib.import_module("headgate.storage.migrate").migrate(url)
         return open_database(url)
+
+
+def _first_snapshot(database: Database, assembly: Assembly) -> SnapshotSource:
+    return SnapshotSource(
+        Snapshot(
+            revision=1,
+            keys=load_directory(database),
+            limits=load_limits(database),
+            **asdict(assembly.current.configured),
+        )
+    )
 
 
 def _ledger_file(settings: Settings) -> Path:
@@ -219,24 +280,26 @@ def _plane(settings: Settings, database: Database, snapshots: SnapshotSource, de
     )
 
 
+def _open_auditors(plane: Plane, stack: AsyncExitStack) -> tuple[RefusedKeys, ResidencyViolations]:
+    """Start what tells organizations' audit logs of requests that were turned away."""
+    refused_keys, violations = RefusedKeys(plane), ResidencyViolations(plane)
+    for auditor in (refused_keys, violations):
+        auditor.start()
+        stack.callback(auditor.close)
+    return refused_keys, violations
+
+
+def _open_load(server: ServerSettings, stack: AsyncExitStack) -> LoadGate:
+    """Return what bounds the requests in flight, with the timer that tells it how late the event loop is."""
+    load = LoadGate(server.max_in_flight, shed_at_lag_s=server.shed_at_lag)
+    probe = LagProbe(asyncio.get_running_loop(), load, time.perf_counter)
+    probe.start()
+    stack.callback(probe.close)
+    return load
+
+
 def _clock_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _open_providers(
-    settings: Settings, environ: Mapping[str, str], meter: Meter, stack: AsyncExitStack
-) -> tuple[dict[str, Provider], dict[str, str]]:
-    """Return the providers that are on, and why the others are off."""
-    on: dict[str, Provider] = {}
-    off: dict[str, str] = {}
-    for each in settings.providers:
-        if is_switched_off(each):
-            off[each.name] = f"the provider `{each.name}` has no credential"
-            continue
-        provider = build_provider(each, settings.timeouts, environ, meter)
-        stack.push_async_callback(provider.transport.aclose)
-        on[each.name] = provider
-    return on, off
 
 
 def _admin_token(settings: Settings) -> tuple[str, str]:
@@ -264,13 +327,15 @@ async def _listen(
     gateway: Gateway,
     plane: Plane,
     *,
+    reloader: Reloader,
     meter: Meter,
     token: str,
     draining: Draining,
 ) -> list[Listener]:
     """Open a listener on each socket; where there are two, the second one is for administration alone."""
     digest = hash_secret(token)
-    admin = trusting(LazyAdmin(plane, gateway.snapshots, digest), parse_networks(server.trusted_proxies))
+    build = functools.partial(_build_admin, plane, gateway.snapshots, digest, reloader, healths=_healths_of(gateway))
+    admin = trusting(LazyAdmin(build), parse_networks(server.trusted_proxies))
 
     def application(*, infer: bool, administer: bool) -> Application:
         edge = Edge(
@@ -304,6 +369,13 @@ async def _listen(
     return listeners
 
 
+async def _drain(listeners: Sequence[Listener], draining: Draining, drain_s: float, hurry: asyncio.Event) -> None:
+    draining.on = True
+    async with asyncio.TaskGroup() as group:
+        for listener in listeners:
+            group.create_task(listener.drain(drain_s, hurry))
+
+
 def _server_tls(server: ServerSettings) -> ssl.SSLContext | None:
     if server.tls is None:
         return None
@@ -316,9 +388,9 @@ def _server_tls(server: ServerSettings) -> ssl.SSLContext | None:
 class LazyAdmin:
     """The admin API, imported when it is first asked for: the data plane starts without waiting for it."""
 
-    def __init__(self, plane: Plane, snapshots: SnapshotSource, token_digest: bytes) -> None:
-        """Keep what `headgate.admin.app.create_admin_app` takes."""
-        self._build = functools.partial(_build_admin, plane, snapshots, token_digest)
+    def __init__(self, build: Callable[[], AsgiApp]) -> None:
+        """Keep what builds it."""
+        self._build = build
         self._lock = asyncio.Lock()
         self._app: AsgiApp | None = None
 
@@ -331,6 +403,18 @@ class LazyAdmin:
         await self._app(scope, receive, send)
 
 
-def _build_admin(plane: Plane, snapshots: SnapshotSource, token_digest: bytes) -> AsgiApp:
+def _build_admin(
+    plane: Plane, snapshots: SnapshotSource, token_digest: bytes, reloader: Reloader, *, healths: Healths
+) -> AsgiApp:
     module = importlib.import_module("headgate.admin.app")
-    return module.create_admin_app(plane, snapshots, token_digest)
+    return module.create_admin_app(plane, snapshots, token_digest, reloader, healths=healths)
+
+
+def _healths_of(gateway: Gateway) -> Healths:
+    """Return how other threads ask how deployments fare: the book belongs to the event loop."""
+    loop = asyncio.get_running_loop()
+
+    async def look(deployments: Sequence[Deployment]) -> tuple[HealthView, ...]:
+        return gateway.health.views(deployments, gateway.clock())
+
+    return lambda deployments: asyncio.run_coroutine_threadsafe(look(deployments), loop).result(_LOOK_S)

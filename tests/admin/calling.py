@@ -9,12 +9,14 @@ from urllib.parse import unquote
 from headgate.admin.app import AdminApp, create_admin_app
 from headgate.control.plane import Plane
 from headgate.control.publish import Publisher, load_directory
+from headgate.control.reload import Candidate, ConfigurationFile, Names, Reloader
 from headgate.domain.catalog import Capabilities, Price, Rates
 from headgate.identity.secrets import ADMIN_TOKEN_PREFIX, hash_secret, mint_secret
 from headgate.ledger.desk import LedgerDesk
 from headgate.ledger.limit_book import LimitBook
+from headgate.routing.health import HealthBook
 from headgate.routing.table import Deployment, Route, RouteTable
-from headgate.snapshot import Snapshot, SnapshotSource
+from headgate.snapshot import Configured, Snapshot, SnapshotSource
 
 OPERATOR = mint_secret(ADMIN_TOKEN_PREFIX, bytes(32))
 
@@ -139,4 +141,24 @@ def open_api(database: Any, clock_ms: Callable[[], int], desk: LedgerDesk) -> Ap
         clock_ms=clock_ms,
         entropy=os.urandom,
     )
-    return Api(create_admin_app(plane, snapshots, hash_secret(OPERATOR)), plane, snapshots, OPERATOR)
+    file = ConfigurationFile(source="headgate.yaml", sha256="0" * 64)
+    reloader = Reloader(plane, snapshots, lambda: unchanged(snapshots, file), file)
+    book = HealthBook(draw=lambda: 0.5)
+    app = create_admin_app(
+        plane, snapshots, hash_secret(OPERATOR), reloader, healths=lambda each: book.views(each, clock_ms() / 1000)
+    )
+    return Api(app, plane, snapshots, OPERATOR)
+
+
+def unchanged(snapshots: SnapshotSource, file: ConfigurationFile) -> Candidate:
+    """The configuration as it is, read again."""
+    current = snapshots.current
+    return Candidate(
+        file=file,
+        configured=Configured(current.routes, current.providers, current.refuse_unpriced),
+        organizations=(),
+        providers=Names(),
+        models=Names(),
+        settings=(),
+        adopt=lambda: None,
+    )

@@ -2,6 +2,8 @@
 
 import pytest
 
+from headgate.domain.residency import ResidencyPolicy
+from headgate.identity.secrets import hash_secret
 from tests.admin.calling import Api
 from tests.admin.people import ANY_VERSION, Tenant
 
@@ -58,3 +60,26 @@ async def test_an_owner_renames_his_own_and_does_not_delete_it(acme: Tenant):
     assert (await owner("DELETE", path)).status == 403
     assert (await owner("POST", f"{path}/block")).status == 403
     assert (await acme.apis["admin"]("PATCH", path, {"name": "Mine"}, headers=ANY_VERSION)).status == 403
+
+
+async def test_an_organizations_policy_reaches_its_keys_at_once(api: Api, acme: Tenant):
+    made = await api.make("/keys", {"scope_id": acme.project, "name": "prod", "residency": {"regions": ["eu-*"]}})
+    body = {"residency": {"jurisdictions": ["eu"], "no_training": True}}
+    path = f"/organizations/{acme.id}"
+    assert (await api("PATCH", path, body)).status == 428
+    assert (await api("PATCH", path, body, headers=ANY_VERSION)).status == 200
+    key = api.snapshots.current.keys.lookup(hash_secret(made["secret"]))
+    assert key is not None
+    assert key.residency == ResidencyPolicy(("eu",), ("eu-*",), no_training=True)
+    (event,) = [each for each in (await api("GET", "/audit")).json["data"] if each["action"] == "organization.update"]
+    assert event["before"] == {"residency": None}
+    assert event["after"] == {"residency": {"jurisdictions": ["eu"], "no_training": True}}
+
+
+async def test_an_organization_is_made_with_a_policy(api: Api):
+    body = {"slug": "acme", "name": "Acme", "residency": {"max_retention_days": 30}}
+    made = await api.make("/organizations", body)
+    assert made["residency"]["max_retention_days"] == 30
+    assert (await api("POST", "/organizations", body | {"residency": {"regions": [""]}})).json["param"] == (
+        "residency.regions[0]"
+    )

@@ -3,7 +3,7 @@
 import msgspec
 
 from headgate.admin.problem import problem_of
-from headgate.domain.errors import ProvisionedReadOnlyError, ValidationFailedError
+from headgate.domain.errors import ConfigFinding, ConfigRejectedError, ProvisionedReadOnlyError, ValidationFailedError
 
 
 def test_a_problem_says_all_of_an_error():
@@ -24,3 +24,12 @@ def test_the_title_is_the_kind_and_the_detail_the_case():
     first, second = (problem_of(ProvisionedReadOnlyError(words), "r") for words in ("one", "two"))
     assert first.title == second.title == "Provisioned read only"
     assert (first.detail, second.detail) == ("one", "two")
+
+
+def test_a_rejected_configuration_lists_its_findings():
+    finding = ConfigFinding(file="headgate.yaml", line=3, path="models[0].alias", message="unknown key")
+    problem = msgspec.json.decode(msgspec.json.encode(problem_of(ConfigRejectedError("No.", (finding,)), "req_1")))
+    assert (problem["status"], problem["code"]) == (422, "config_rejected")
+    assert problem["findings"] == [
+        {"file": "headgate.yaml", "line": 3, "path": "models[0].alias", "message": "unknown key"}
+    ]

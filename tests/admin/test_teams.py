@@ -1,7 +1,7 @@
 """Teams through the API: made below a parent, renamed with the version that was read, deleted when empty."""
 
-from tests.admin.calling import Api
-from tests.admin.people import Tenant, add_person
+from tests.admin.calling import Answer, Api
+from tests.admin.people import ANY_VERSION, Tenant, add_person
 
 
 async def test_a_team_lives_and_ends(api: Api, acme: Tenant):
@@ -51,3 +51,45 @@ async def test_a_role_on_a_team_reaches_that_team_alone(api: Api, acme: Tenant):
     assert [team["slug"] for team in (await lead("GET", "/teams")).json["data"]] == ["web"]
     assert (await lead("POST", "/keys", {"scope_id": other["id"], "name": "own"})).status == 201
     assert (await lead("GET", f"/keys/{acme.key}")).status == 404
+
+
+async def test_a_policy_is_merged_and_named_where_it_is_wrong(api: Api, acme: Tenant):
+    path = f"/teams/{acme.team}"
+
+    async def patch(residency: object) -> Answer:
+        return await api("PATCH", path, {"residency": residency}, headers=ANY_VERSION)
+
+    assert (await api("GET", path)).json["residency"] is None
+    assert (await patch({"jurisdictions": ["eu"], "regions": ["eu-*"]})).json["residency"] == {
+        "jurisdictions": ["eu"],
+        "regions": ["eu-*"],
+        "max_retention_days": None,
+        "no_training": False,
+    }
+    changed = (await patch({"regions": None, "max_retention_days": 0})).json["residency"]
+    assert changed == {"jurisdictions": ["eu"], "regions": None, "max_retention_days": 0, "no_training": False}
+    for wrong, param in (
+        ({"jurisdictions": []}, "residency.jurisdictions"),
+        ({"jurisdictions": ["eu", "E U"]}, "residency.jurisdictions[1]"),
+        ({"regions": ["*-west"]}, "residency.regions[0]"),
+        ({"max_retention_days": -1}, "residency.max_retention_days"),
+        ({"no_training": 1}, "residency.no_training"),
+        ({"region": ["eu"]}, "residency.region"),
+        (["eu"], "residency"),
+    ):
+        answer = await patch(wrong)
+        assert (answer.status, answer.json["param"]) == (422, param), wrong
+    key = {"scope_id": acme.team, "name": "abroad", "residency": {"jurisdictions": ["us"]}}
+    answer = await api("POST", "/keys", key)
+    assert (answer.status, answer.json["param"]) == (422, "residency.jurisdictions")
+    assert (await patch(None)).json["residency"] is None
+    assert (await api("POST", "/keys", key)).json["residency"]["jurisdictions"] == ["us"]
+
+
+async def test_a_head_of_a_team_sets_its_policy_and_not_its_organizations(api: Api, acme: Tenant):
+    _, lead = await add_person(api, acme.id, "admin", acme.team)
+    body = {"residency": {"no_training": True}}
+    changed = await lead("PATCH", f"/teams/{acme.team}", body, headers=ANY_VERSION)
+    assert changed.json["residency"]["no_training"] is True
+    assert (await lead("PATCH", f"/organizations/{acme.id}", body, headers=ANY_VERSION)).status == 403
+    assert (await acme.apis["viewer"]("PATCH", f"/teams/{acme.team}", body, headers=ANY_VERSION)).status == 403

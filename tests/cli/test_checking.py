@@ -40,3 +40,47 @@ def test_a_provider_that_cannot_be_built_is_found_before_the_start(tmp_path: Pat
         assert done.returncode == 1
         assert done.stderr.startswith("headgate: headgate.yaml:3: providers.local.kind: there is no kind 'nonesuch'")
         assert done.stderr.count("\n") == 1
+
+
+ROUTES = """
+providers:
+  openai:
+    kind: openai
+    credentials: [{name: main, value: sk-1}, {name: backup, value: sk-2}]
+  azure_eu: {kind: azure, base_url: "https://example.com", credential: "${AZURE_KEY:-}"}
+models:
+  - alias: gpt-4o
+    strategy: fastest
+    deployments:
+      - {provider: azure_eu, model: g, priority: 1}
+      - {provider: openai, model: gpt-4o}
+    fallbacks: {error: [small], context_length: [openai/gpt-4.1]}
+    rules: [{when: {user: "bot-*"}, use: small}]
+  - {alias: small, deployments: [{provider: openai, model: gpt-4o-mini}]}
+  - {alias: gpt-4, use: gpt-4o}
+"""
+
+
+def test_where_each_name_leads_is_shown(tmp_path: Path):
+    (tmp_path / "headgate.yaml").write_text(ROUTES)
+    told = headgate("check-config", "headgate.yaml", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    lines = [line.split(maxsplit=2) for line in told.stdout.splitlines()[-4:]]
+    assert lines == [
+        ["model", "strategy", "leads to"],
+        ["gpt-4o", "fastest", "openai/gpt-4o#main, openai/gpt-4o#backup, then azure_eu/g (off); by rule: small; "
+         "on error: small; on context_length: openai/gpt-4.1"],
+        ["small", "priority", "openai/gpt-4o-mini#main, openai/gpt-4o-mini#backup"],
+        ["gpt-4", "gpt-4o"],
+    ]  # fmt: skip
+
+    routes = json.loads(headgate("check-config", "headgate.yaml", "--json", cwd=tmp_path).stdout)["routes"]
+    assert routes[0] == {
+        "alias": "gpt-4o",
+        "strategy": "fastest",
+        "use": None,
+        "deployments": ["azure_eu/g", "openai/gpt-4o#main", "openai/gpt-4o#backup"],
+        "rules": ["small"],
+        "fallbacks": {"error": ["small"], "context_length": ["openai/gpt-4.1"], "content_filter": []},
+    }
+    assert (routes[2]["use"], routes[2]["strategy"], routes[2]["deployments"]) == ("gpt-4o", None, [])

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from headgate.cli import doctoring
 from headgate.cli.doctoring import Verdict
+from headgate.settings.load import parse_settings
 from headgate.settings.model import LedgerSettings, Settings, StorageSettings
 from headgate.storage.engine import open_database
 from headgate.storage.migrate import migrate
@@ -127,6 +128,36 @@ def test_a_configuration_that_cannot_be_read_fails_with_its_line(tmp_path: Path,
     findings = {item["check"]: item for item in json.loads(capsys.readouterr().out)["data"]}
     assert findings["configuration"]["verdict"] == "failed"
     assert f"{config}:2" in findings["configuration"]["detail"]
+
+
+def test_aliases_that_lead_nowhere_are_a_warning_and_those_that_fail_over_are_counted():
+    def models(text: str) -> doctoring.Finding:
+        text = "providers:\n  a: {kind: openai, credential: x}\n  empty: {kind: openai}\n" + text
+        return doctoring.check_models(parse_settings(text, source="f", environ={}, directory=None).settings)
+
+    a, off = "{provider: a, model: m}", "{provider: empty, model: m}"
+    good = models(
+        f"models: [{{alias: one, deployments: [{a}, {off}]}}, {{alias: two, deployments: [{a}], fallbacks: "
+        f"{{error: [one]}}}}, {{alias: three, deployments: [{a}]}}, {{alias: four, use: one}}]"
+    )
+    bad = models(f"models: [{{alias: one, deployments: [{off}]}}, {{alias: two, deployments: [{a}]}}]")
+
+    assert (good.verdict, good.detail) == (Verdict.OK, "2 of 4 aliases can fail over")
+    assert (bad.verdict, bad.detail) == (Verdict.WARNING, "answered 404, because their providers are off: one")
+
+
+def test_several_credentials_are_named_and_not_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    config = tmp_path / "headgate.yaml"
+    config.write_text(
+        f"storage: {{database: 'sqlite:///{tmp_path}/x.db'}}\n"
+        "providers: {a: {kind: openai, credentials: [{name: main, value: canary}, {name: spare, value: canary2}]}}\n"
+        "models: [{alias: m, deployments: [{provider: a, model: m}]}]\n"
+    )
+    doctoring.doctor(config, as_json=False)
+    out = capsys.readouterr().out
+    assert "its credentials are present: main, spare" in out
+    assert "1 of 1 aliases can fail over" in out
+    assert "canary" not in out
 
 
 def test_a_first_start_is_fine_and_the_visit_makes_no_database(

@@ -40,7 +40,7 @@ def test_it_writes_both_files_and_ends_with_what_is_refused(source: Path) -> Non
     listed = done.stdout
     assert listed.index("Translated") < listed.index("REFUSED: Headgate does not do this")
     assert "keys[].max_budget (2 keys)" in listed
-    assert "9 translated, 2 approximated, 2 refused." in listed
+    assert "9 translated, 3 approximated, 1 refused." in listed
     assert "Written: new/place/headgate.yaml, new/place/apply.yaml" in listed
     assert "Set before the gateway starts: OPENAI_API_KEY" in listed
     assert "never-print" not in listed + (source / "new/place/headgate.yaml").read_text()
@@ -53,7 +53,7 @@ def test_a_plan_writes_nothing_and_json_says_all_of_it(source: Path) -> None:
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert (told["written"], told["files"]) == (False, ["headgate.yaml", "apply.yaml"])
-    assert told["counts"] == {"translated": 9, "approximated": 2, "refused": 2}
+    assert told["counts"] == {"translated": 9, "approximated": 3, "refused": 1}
     assert len(told["findings"]) == 13
     assert told["findings"][2] == {
         "source": "config.yaml",

@@ -66,6 +66,34 @@ async def test_a_body_that_drips_meets_the_total_time(kind: str) -> None:
     assert (await outcome(kind, script, timeouts=timeouts)).failure == "total_timeout"
 
 
+async def test_a_body_that_drips_without_the_end_of_a_line_stalls(kind: str) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(CHUNKED)
+        while True:
+            await peer.send_slowly([chunk(b"x")], 0.02)
+
+    timeouts = Timeouts(connect=2, first_event=5, idle=0.2, total=20)
+    assert (await outcome(kind, script, timeouts=timeouts)).failure == "idle_timeout"
+
+
+@pytest.mark.parametrize("crumb", [b"\n", b"x" * 63, b": \n", b"data: {}"])
+async def test_a_body_that_drips_lines_or_enough_goes_on(kind: str, crumb: bytes) -> None:
+    """For as long as five idle times."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(CHUNKED)
+        for turn in range(50):
+            # A line in pieces, as reads may cut it: each ends within the idle time.
+            end = b"\n" if turn % 4 == 3 and len(crumb) < 60 else b""
+            await peer.send_slowly([chunk(crumb + end)], 0.04)
+        await peer.send(b"0\r\n\r\n")
+
+    timeouts = Timeouts(connect=2, first_event=5, idle=0.4, total=20)
+    assert (await outcome(kind, script, timeouts=timeouts)).failure is None
+
+
 async def test_the_total_time_covers_waiting_for_the_head(kind: str) -> None:
     timeouts = Timeouts(connect=2, first_event=5, idle=5, total=0.2)
     assert (await outcome(kind, stall, timeouts=timeouts)).failure == "total_timeout"
@@ -432,3 +460,41 @@ async def test_closing_the_transport_fails_what_is_under_way_and_closes_every_so
         with pytest.raises(UpstreamFailure):
             await sending
         await until(lambda: server.eofs == 1)
+
+
+async def test_retiring_closes_what_is_idle(kind: str) -> None:
+    async with scripted(answering(OK)) as server, opened(kind, server) as transport:
+        assert await (await transport.send(post())).read() == b"hello"
+        await transport.retire()
+        await until(lambda: server.open == 0)
+
+
+async def test_a_retired_transport_lets_an_exchange_end_and_then_closes_its_connection(kind: str) -> None:
+    gate = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(CHUNKED + chunk(b"one"))
+        await gate.wait()
+        await peer.send(chunk(b"two") + chunk(b""))
+        await peer.eof()
+
+    async with scripted(script) as server, opened(kind, server) as transport:
+        pieces: list[bytes] = []
+        answer = await transport.send(post())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(answer.pump(pieces.append))
+            await until(lambda: pieces == [b"one"])
+            await transport.retire()
+            gate.set()
+        assert b"".join(pieces) == b"onetwo"
+        await until(lambda: server.eofs == 1)
+
+
+async def test_a_retired_transport_still_sends_and_keeps_nothing(kind: str) -> None:
+    async with scripted(answering(OK)) as server, opened(kind, server) as transport:
+        await transport.retire()
+        for _ in range(3):
+            assert await (await transport.send(post())).read() == b"hello"
+        await until(lambda: server.open == 0)
+        assert server.connections == 3

@@ -32,6 +32,7 @@ from headgate.control.users import RoleBinding, UserPatch, UserQuery, block_user
 from headgate.domain.access import ManagedBy, Role
 from headgate.domain.errors import ConflictError, HeadgateError, ProvisionedReadOnlyError, ValidationFailedError
 from headgate.domain.limits import BudgetMode, Period, WindowMode
+from headgate.domain.residency import ResidencyPolicy
 from headgate.identity.keys import is_usable
 from headgate.settings.model import (
     ProvisionedBudget,
@@ -365,3 +366,25 @@ def test_limits_that_contradict_each_other_are_refused_with_their_place(world, o
     with pytest.raises(ValidationFailedError, match=r"^acme") as refused:
         provision(world.plane, [organization])
     assert refused.value.param == param
+
+
+def test_policies_come_and_go_with_the_file(world, operator):
+    europe = ResidencyPolicy(jurisdictions=("eu",), no_training=True)
+    team = replace(ACME.teams[0], residency=ResidencyPolicy(regions=("eu-*",)))
+    acme = replace(ACME, residency=europe, teams=(team,))
+    assert provision(world.plane, [acme])
+    assert provision(world.plane, [acme]) == ()
+    key = world.lookup(TEAM_SECRET)
+    assert key is not None
+    assert key.residency == replace(europe, regions=("eu-*",))
+    (shown,) = list_organizations(world.plane, operator, ListQuery()).data
+    with pytest.raises(ProvisionedReadOnlyError):
+        patch_organization(world.plane, operator, shown.id, OrganizationPatch(residency=None))
+    changes = provision(world.plane, [ACME])
+    assert {(change.path, change.fields) for change in changes} == {
+        ("acme", ("residency",)),
+        ("acme/ml", ("residency",)),
+    }
+    key = world.lookup(TEAM_SECRET)
+    assert key is not None
+    assert key.residency is None

@@ -47,7 +47,7 @@ def test_a_directory_is_packed_anew_once_it_has_changed_often_enough(monkeypatch
     monkeypatch.setattr(publish, "COMPACT_AT", 10)
     published: list[KeyDirectory] = []
     directory = KeyDirectory.build((), [ORG])
-    publisher = Publisher(directory, LimitBook(), lambda keys, limits: published.append(keys))
+    publisher = Publisher(directory, LimitBook(), lambda keys, limits, configured: published.append(keys))
     for number in range(11):
         with publisher.turn():
             entry = KeyEntry(f"key_{number}", "k", "org_1")
@@ -60,7 +60,9 @@ def test_a_directory_is_packed_anew_once_it_has_changed_often_enough(monkeypatch
 
 def test_publishing_the_same_directory_tells_nobody():
     published: list[object] = []
-    publisher = Publisher(KeyDirectory(), LimitBook(), lambda keys, limits: published.append((keys, limits)))
+    publisher = Publisher(
+        KeyDirectory(), LimitBook(), lambda keys, limits, configured: published.append((keys, limits))
+    )
     publisher.publish(publisher.keys, publisher.limits)
     assert published == []
 

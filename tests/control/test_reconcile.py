@@ -4,6 +4,7 @@ from hashlib import sha256
 
 import msgspec
 import pytest
+from sqlalchemy import select
 
 from headgate.control.apply import ApplyDocument, ApplyRequest, apply
 from headgate.control.keys import KeyQuery, block_key, list_keys
@@ -18,8 +19,10 @@ from headgate.domain.errors import (
     ProvisionedReadOnlyError,
     ValidationFailedError,
 )
+from headgate.domain.residency import ResidencyPolicy
 from headgate.identity.keys import is_usable
 from headgate.settings.model import ProvisionedOrganization
+from headgate.storage.tables import virtual_keys
 
 SECRET = "applied-secret-" + "s" * 30
 
@@ -209,3 +212,65 @@ def test_a_digest_that_another_key_has_is_a_conflict(world, operator):
     with pytest.raises(ConflictError, match="belongs or belonged to another key") as caught:
         apply(world.plane, operator, one_key(secret_sha256=sha256(SECRET.encode()).hexdigest()))
     assert caught.value.param == "secret_sha256"
+
+
+def with_residency(organization=None, team=None, key=None, user=None):
+    """The full document with policies."""
+    changed = msgspec.json.decode(msgspec.json.encode(FULL))
+    acme = changed["organizations"][0]
+    places = (acme, acme["teams"][0], acme["teams"][0]["keys"][0], acme["users"][0])
+    for place, residency in zip(places, (organization, team, key, user), strict=True):
+        if residency is not None:
+            place["residency"] = residency
+    return changed
+
+
+def test_policies_are_made_changed_left_alone_and_taken_away(world, operator):
+    europe = {"jurisdictions": ["eu"]}
+    wanted = with_residency(europe, {"no_training": True}, {"regions": ["eu-*"]}, {"max_retention_days": 0})
+    apply(world.plane, operator, request(wanted))
+    assert apply(world.plane, operator, request(wanted)).changes == ()
+    assert apply(world.plane, operator, request(FULL)).changes == ()
+    key = find_live_key_entry(world, "prod")
+    assert key.residency == ResidencyPolicy(("eu",), ("eu-*",), no_training=True)
+
+    result = apply(world.plane, operator, request(with_residency({}, {"no_training": False}, {"regions": None}, {})))
+    assert [(step.path, step.fields) for step in result.changes] == [
+        ("acme", ("residency",)),
+        ("acme/ada@example.com", ("residency",)),
+        ("acme/ml", ("residency",)),
+        ("acme/ml/prod", ("residency",)),
+    ]
+    assert find_live_key_entry(world, "prod").residency is None
+
+
+def find_live_key_entry(world, name):
+    """The key of this name as the data plane knows it."""
+    with world.database.read() as connection:
+        digest = connection.execute(select(virtual_keys.c.digest).where(virtual_keys.c.name == name)).scalar_one()
+    return world.snapshots.current.keys.lookup(digest)
+
+
+def test_a_policy_that_contradicts_one_above_is_refused_with_its_place(world, operator):
+    document = with_residency({"jurisdictions": ["eu"]}, None, {"jurisdictions": ["us"]})
+    with pytest.raises(ValidationFailedError, match=r"^acme/ml/prod: ") as refused:
+        apply(world.plane, operator, request(document))
+    assert refused.value.param == "residency.jurisdictions"
+    assert list_organizations(world.plane, operator, ListQuery()).data == []
+
+
+def test_a_whole_tree_may_move_elsewhere_in_one_document(world, operator):
+    for jurisdiction in ("eu", "us"):
+        policy = {"jurisdictions": [jurisdiction]}
+        apply(world.plane, operator, request(with_residency(policy, policy, policy, policy)))
+        key = find_live_key_entry(world, "prod")
+        assert key.residency == ResidencyPolicy((jurisdiction,))
+
+
+def test_an_organizations_policy_takes_the_right_to_change_the_organization(world, operator):
+    apply(world.plane, operator, request(with_residency({"jurisdictions": ["eu"]})))
+    (acme,) = list_organizations(world.plane, operator, ListQuery()).data
+    admin = world.person(acme.id, Role.ADMIN)
+    with pytest.raises(PermissionDeniedError):
+        apply(world.plane, admin, request(with_residency({})))
+    apply(world.plane, admin, request(with_residency({"jurisdictions": ["eu"]}, {"no_training": True})))

@@ -44,6 +44,8 @@ ATTACKS = {
     ),
     "get team": lambda plane, eve, it: teams.get_team(plane, eve, it.team),
     "patch team": lambda plane, eve, it: teams.patch_team(plane, eve, it.team, teams.TeamPatch(name="x")),
+    "loosen team": lambda plane, eve, it: teams.patch_team(plane, eve, it.team, teams.TeamPatch(residency=None)),
+    "loosen key": lambda plane, eve, it: keys.patch_key(plane, eve, it.key.id, keys.KeyPatch(residency=None)),
     "block team": lambda plane, eve, it: teams.block_team(plane, eve, it.team),
     "unblock team": lambda plane, eve, it: teams.unblock_team(plane, eve, it.team),
     "delete team": lambda plane, eve, it: teams.delete_team(plane, eve, it.team),

@@ -133,6 +133,11 @@ def _context_length(_: Ask) -> Plan:
     return _error(400, words, "invalid_request_error", "context_length_exceeded")
 
 
+def _content_filter(_: Ask) -> Plan:
+    words = "The response was filtered due to the prompt triggering Azure OpenAI's content management policy."
+    return _error(400, words, "invalid_request_error", "content_filter")
+
+
 def _quota(_: Ask) -> Plan:
     words = "You exceeded your current quota, please check your plan and billing details."
     return _error(429, words, "insufficient_quota", "insufficient_quota")
@@ -324,6 +329,7 @@ FAULTS: dict[str, Callable[[Ask], Plan]] = {
     "html": _html,
     "status": _status,
     "context-length": _context_length,
+    "content-filter": _content_filter,
     "quota": _quota,
     "error-event": _error_event,
     "usage": _usage,

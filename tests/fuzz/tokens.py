@@ -45,6 +45,7 @@ YAML: Final = _words(
     server:\x20 providers:\n models:\n \x20\x20-\x20 { } [ ] ${SECRET} ${EMPTY:-x} &a *a !!python/object\x20 <<:\x20
     ---\n ?\x20 |\n >-\n \xef\xbb\xbf 1e999 .nan 0x1f 30s organizations:\n budgets:\x20 price:\x20{input_per_mtok:\x20
     "\\udc00" "\\UFFFFFFFF" 32MiB {file:\x20x}
+    use:\x20 rules:\x20 fallbacks:\x20 openai/m "${SECRET}"
     """
 )
 HEAD: Final = _words(

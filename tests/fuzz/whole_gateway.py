@@ -21,10 +21,13 @@ from headgate.identity.directory import KeyDirectory, KeyEntry, ScopeEntry
 from headgate.identity.secrets import hash_secret
 from headgate.pipeline.allowance import AdmissionControl
 from headgate.pipeline.call import Gateway
+from headgate.pipeline.idempotency import IdempotencyStore
+from headgate.pipeline.load import LoadGate
 from headgate.providers.build import build_provider
 from headgate.providers.provider import Provider
 from headgate.records.writer import RecordWriter
 from headgate.routing.build import build_routes
+from headgate.routing.health import HealthBook
 from headgate.server.edge import Draining, Edge
 from headgate.server.inbound import Application
 from headgate.server.protocol import EdgeProtocol, Site
@@ -86,6 +89,9 @@ class _Upstream:
             request.on_sent()
         return _Answer(self.status, self.body)
 
+    async def retire(self) -> None:
+        """There is no connection to close."""
+
     async def aclose(self) -> None:
         """There is no connection to close."""
 
@@ -111,7 +117,7 @@ def _made_once() -> tuple[Settings, dict[str, Provider], SnapshotSource]:
     directory = KeyDirectory.build([(hash_secret(KEY), key)], [scope])
     routes = build_routes(settings, providers, {}, prices)
     count_texts("gpt-4o", ("The tokenizer is loaded before anything is timed.",))
-    return settings, providers, SnapshotSource(Snapshot(revision=1, keys=directory, routes=routes))
+    return settings, providers, SnapshotSource(Snapshot(revision=1, keys=directory, routes=routes, providers=providers))
 
 
 def run_request(data: bytes) -> None:
@@ -144,12 +150,14 @@ def run_answer(data: bytes) -> None:
 def _converse(data: bytes, upstream: _Upstream) -> tuple[bytes, list[RequestRecord]]:
     _, made, snapshots = _made_once()
     providers = {**made, "up": replace(made["up"], transport=cast("Any", upstream))}
+    snapshots = SnapshotSource(replace(snapshots.current, providers=providers))
     loop, records = Turns(), _Records()
     gateway = Gateway(
         snapshots=snapshots,
-        providers=providers,
         records=cast("RecordWriter", records),
         note_refused_key=lambda _key, _request_id: None,
+        note_residency_violation=lambda _key, _request_id, _model: None,
+        load=LoadGate(64, shed_at_lag_s=0.1),
         admission=AdmissionControl(
             cast("Any", None),  # No limit is set, so no ledger is asked.
             budget_wait_s=0.0,
@@ -158,9 +166,11 @@ def _converse(data: bytes, upstream: _Upstream) -> tuple[bytes, list[RequestReco
             tell=lambda _event: None,
             clock_ms=lambda: 1_800_000_000_000,
         ),
-        refuse_unpriced=True,
+        idempotency=IdempotencyStore(loop.time),
+        health=HealthBook(draw=lambda: 0.0),
         clock=loop.time,
         clock_ms=lambda: 1_800_000_000_000,
+        draw=lambda: 0.0,
     )
     edge = Edge(
         gateway,

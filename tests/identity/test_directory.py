@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from headgate.domain.access import ScopeKind, ScopeRef, VirtualKey
+from headgate.domain.residency import ResidencyPolicy, narrow
 from headgate.identity.directory import KeyDirectory, KeyEntry, ScopeEntry
 
 ORG = ScopeEntry("org_1", ScopeKind.ORGANIZATION, "acme")
@@ -31,19 +32,26 @@ def directory_of(count: int) -> KeyDirectory:
 
 
 def expected_key(key: KeyEntry, scopes: dict[str, ScopeEntry]) -> VirtualKey:
-    steps, blocked, scope_id = [], key.blocked, key.scope_id
+    steps, blocked, residency, scope_id = [], key.blocked, key.residency, key.scope_id
     while scope_id is not None:
         scope = scopes[scope_id]
         steps.insert(0, ScopeRef(scope.kind, scope.id, scope.slug))
         blocked = blocked or scope.blocked
+        residency = narrow(scope.residency, residency)
         scope_id = scope.parent_id
-    return VirtualKey(key.id, key.name, tuple(steps), key.models, key.sandbox, key.tags, key.expires_at_ms, blocked)
+    facts = (key.id, key.name, tuple(steps), key.models, key.sandbox, key.tags, key.expires_at_ms)
+    return VirtualKey(*facts, blocked, residency)
 
 
 # Few digests, some of which share their first bits: changes then meet each other and buckets hold several keys.
 DIGESTS = [digest_of(number) for number in range(12)]
 DIGESTS += [DIGESTS[0][:8] + bytes([number]) + DIGESTS[0][9:] for number in range(4)]
 digests = st.sampled_from(DIGESTS)
+policies = st.none() | st.builds(
+    ResidencyPolicy,
+    jurisdictions=st.none() | st.sampled_from([("eu",), ("us", "eu")]),
+    max_retention_days=st.none() | st.integers(0, 2),
+)
 entries = st.builds(
     KeyEntry,
     id=st.sampled_from(["key_a", "key_b", "key_c"]),
@@ -54,6 +62,7 @@ entries = st.builds(
     tags=st.lists(st.tuples(st.text(max_size=2), st.text(max_size=2)), max_size=2).map(tuple),
     expires_at_ms=st.none() | st.integers(0, 2**62),
     blocked=st.booleans(),
+    residency=policies,
 )
 
 
@@ -86,9 +95,9 @@ class DirectoryMachine(RuleBasedStateMachine):
         self.change(lambda directory: directory.without(digest))
         self.keys.pop(digest, None)
 
-    @rule(scope=st.sampled_from(SCOPES), blocked=st.booleans(), slug=st.text(max_size=3))
-    def change_scope(self, scope, blocked, slug):
-        changed = ScopeEntry(scope.id, scope.kind, slug, scope.parent_id, blocked)
+    @rule(scope=st.sampled_from(SCOPES), blocked=st.booleans(), slug=st.text(max_size=3), residency=policies)
+    def change_scope(self, scope, blocked, slug, residency):
+        changed = ScopeEntry(scope.id, scope.kind, slug, scope.parent_id, blocked, residency)
         self.change(lambda directory: directory.with_scope(changed))
         self.scopes[scope.id] = changed
 
@@ -204,3 +213,32 @@ def test_unpacked_keys_are_kept_within_a_bound(monkeypatch):
     for number in range(50):
         assert directory.lookup(digest_of(number)).name == str(number)
         assert len(directory._remembered) <= 10
+
+
+def test_a_policy_of_a_scope_holds_for_what_is_below_it_and_nothing_else():
+    directory = KeyDirectory.build(
+        sorted([(digest_of(scope.id), entry(scope.id, scope.id)) for scope in SCOPES]), SCOPES
+    )
+    europe = ResidencyPolicy(jurisdictions=("eu",))
+    changed = directory.with_scope(ScopeEntry("team_1", ScopeKind.TEAM, "ml", "org_1", residency=europe))
+    assert [changed.lookup(digest_of(scope.id)).residency for scope in SCOPES] == [None, europe, europe]
+    assert [changed.residency_of(scope.id) for scope in SCOPES] == [None, europe, europe]
+    assert [directory.lookup(digest_of(scope.id)).residency for scope in SCOPES] == [None, None, None]
+
+
+def test_keys_with_equal_policies_share_one_object():
+    def own(days: int) -> ResidencyPolicy:
+        return ResidencyPolicy(max_retention_days=days)
+
+    scopes = (ScopeEntry("org_1", ScopeKind.ORGANIZATION, "acme", residency=ResidencyPolicy(no_training=True)), TEAM)
+    keys = sorted((digest_of(number), entry(number, residency=own(number % 2))) for number in range(100))
+    directory = KeyDirectory.build(keys, scopes)
+    changed = directory.with_key(digest_of("new"), entry("new", residency=own(1)))
+    for each in (directory, changed, changed.compacted()):
+        found = [each.lookup(digest_of(number)).residency for number in range(100)]
+        if each is not directory:
+            found.append(each.lookup(digest_of("new")).residency)
+        assert len({id(policy) for policy in found}) == 2
+        assert found[1] == ResidencyPolicy(max_retention_days=1, no_training=True)
+    assert len(changed.compacted()._base.policies) == 2
+    assert directory.nbytes / 100 < 140

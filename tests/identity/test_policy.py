@@ -23,7 +23,11 @@ EVERYONE = {
 ADMINISTERS = {P.SCOPES_WRITE, P.USERS_READ, P.USERS_WRITE, P.KEYS_WRITE, P.BUDGETS_WRITE, P.AUDIT_READ, P.APPLY}
 
 # What is the whole installation's, and no tenant's.
-OPERATED = {("POST", "/admin/v1/ledger/verify")}
+OPERATED = {
+    ("POST", "/admin/v1/ledger/verify"),
+    ("GET", "/admin/v1/configuration"),
+    ("POST", "/admin/v1/configuration/reload"),
+}
 
 # Written out once more on purpose: a change of the table must be a change here too.
 MATRIX = {

@@ -43,12 +43,30 @@ MODELS = st.one_of(
         "{}/{}".format, st.sampled_from(sorted(ROUTES)), st.sampled_from(["m", "*", "m-*", "openai.m", "a/b/c", ""])
     ),
 )
-PARAMETERS = st.dictionaries(st.sampled_from(sorted(PARAMS.keys() - {"model"})), VALUES, max_size=6)
+NAMES = st.sampled_from(["a", "b", "*", "a/*", "a/1", "openai/*", "openai/1", "c", "d*", "d1"])
+SHARES = st.dictionaries(
+    st.sampled_from(["weight", "order", "rpm", "tpm"]), st.one_of(st.integers(-1, 9), st.floats(0, 1e4)), max_size=3
+)
+PARAMETERS = st.builds(
+    lambda given, shares: {**given, **shares},
+    st.dictionaries(st.sampled_from(sorted(PARAMS.keys() - {"model"})), VALUES, max_size=6),
+    SHARES,
+)
+ROUTER = st.fixed_dictionaries(
+    {},
+    optional={
+        "routing_strategy": st.sampled_from(["simple-shuffle", "least-busy", "cost-based-routing", "x"]),
+        "model_group_alias": st.dictionaries(NAMES, NAMES, max_size=4),
+        "default_fallbacks": st.lists(NAMES, max_size=3),
+        "fallbacks": st.lists(st.dictionaries(NAMES, st.lists(NAMES, max_size=3), max_size=2), max_size=3),
+        "context_window_fallbacks": st.dictionaries(NAMES, st.lists(NAMES, max_size=3), max_size=3),
+    },
+)
 ENTRIES = st.one_of(
     VALUES,
     st.fixed_dictionaries(
         {
-            "model_name": st.one_of(st.sampled_from(["a", "b", "*", "a/*", "openai/*"]), SCALARS),
+            "model_name": st.one_of(NAMES, SCALARS),
             "litellm_params": st.builds(
                 lambda given, model: {**given, "model": model},
                 PARAMETERS,
@@ -82,6 +100,7 @@ DOCUMENTS = st.fixed_dictionaries(
         "model_list": st.one_of(VALUES, st.lists(ENTRIES, max_size=4)),
         "credential_list": st.one_of(VALUES, CREDENTIALS),
         **SETTINGS,
+        "router_settings": st.one_of(SETTINGS["router_settings"], ROUTER),
         **dict.fromkeys(sorted(SECTIONS)[:3], VALUES),
         "unheard_of": VALUES,
     },

@@ -30,12 +30,23 @@ def test_deployments_with_the_same_settings_share_a_provider() -> None:
     assert document["providers"]["openai"]["credential"] == "${OPENAI_API_KEY}"
 
 
-def test_of_several_entries_with_one_name_the_first_that_can_be_had_is_taken() -> None:
-    migration = migrate(entries(("a", "{model: vertex_ai/x}"), ("a", MINI), ("a", "{model: gpt-4o}")))
+def test_entries_with_one_name_are_deployments_of_one_alias() -> None:
+    migration = migrate(entries(("a", "{model: vertex_ai/x}"), ("a", MINI), ("a", "{model: gpt-4o}"), ("a", MINI)))
     (model,) = written(migration)["models"]
-    assert model["deployments"] == [{"provider": "openai", "model": "gpt-4o-mini"}]
-    assert of(migration, "model_list[2]").reason.endswith("an alias has one, and line 4 is it")
+    assert model == {
+        "alias": "a",
+        "strategy": "weighted",
+        "deployments": [{"provider": "openai", "model": "gpt-4o-mini"}, {"provider": "openai", "model": "gpt-4o"}],
+    }
+    assert "# from lines 4 and 6\n" in migration.files[0].text
     assert of(migration, "model_list[0]").outcome is Outcome.REFUSED
+    assert of(migration, "model_list[3]").reason.startswith("line 4 is the same model of the same provider")
+
+
+def test_one_model_under_several_keys_is_several_deployments() -> None:
+    document = written(migrate(entries(("a", MINI), ("a", "{model: gpt-4o-mini, api_key: os.environ/SECOND}"))))
+    assert [each["credential"] for each in document["providers"].values()] == ["${OPENAI_API_KEY}", "${SECOND}"]
+    assert [each["provider"] for each in document["models"][0]["deployments"]] == ["openai", "openai_2"]
 
 
 def test_a_providers_name_never_takes_a_globs_requests_away() -> None:
@@ -57,6 +68,19 @@ def test_a_providers_name_never_takes_a_globs_requests_away() -> None:
     assert leads["plain"] != "openai"
     assert leads["anthropic/*"] == "anthropic"
     assert leads["groq/*"] != "groq"
+
+
+def test_a_glob_that_can_fail_over_gives_no_provider_its_name() -> None:
+    # Else `openai/gpt-4o` would reach the provider of that name and nothing beside it.
+    glob = ("openai/*", "{model: openai/*}")
+    second = ("openai/*", "{model: openai/*, api_key: os.environ/SECOND}")
+    spare = ("spare", "{model: gemini/gemini-2.5-pro}")
+    both = written(migrate(entries(glob, second)))
+    backed = written(migrate(entries(glob, spare) + "litellm_settings: {default_fallbacks: [spare]}\n"))
+    assert "openai" not in both["providers"]
+    assert "openai" not in backed["providers"]
+    assert backed["models"][0]["fallbacks"] == {"error": ["spare"]}
+    assert "openai" in written(migrate(entries(glob, spare)))["providers"]
 
 
 def test_names_that_no_alias_can_have_are_refused() -> None:
@@ -90,8 +114,8 @@ def test_further_aliases_lead_where_their_model_leads() -> None:
     )
     document = written(migration)
     assert [model["alias"] for model in document["models"]] == ["a", "b", "c"]
-    assert document["models"][1]["deployments"] == document["models"][0]["deployments"]
-    assert "is not written: a, d" in of(migration, "router_settings.model_group_alias").reason
+    assert document["models"][1:] == [{"alias": "b", "use": "a"}, {"alias": "c", "use": "a"}]
+    assert of(migration, "router_settings.model_group_alias").reason.endswith("stand in for itself: a, d")
 
 
 def test_a_model_list_that_is_none_is_said_to_be() -> None:

@@ -3,7 +3,12 @@
 import pytest
 
 from headgate.domain.errors import HeadgateError
-from headgate.pipeline.faults import error_in_stream, error_of_failure, error_of_status, parse_retry_after
+from headgate.pipeline.faults import (
+    fault_in_answer,
+    fault_of_failure,
+    fault_of_status,
+    parse_retry_after,
+)
 from headgate.providers.build import build_provider
 from headgate.providers.provider import Provider
 from headgate.settings.model import ProviderSettings, Secret, TimeoutSettings
@@ -49,31 +54,31 @@ def provider() -> Provider:
     ],
 )
 def test_each_status_has_its_code(status: int, fault: UpstreamFault | None, code: str, provider: Provider) -> None:
-    error = error_of_status(status, fault, {}, provider, NOW)
+    error = fault_of_status(status, fault, {}, provider, NOW).error
     assert error.code == code
     assert error.reason == f"provider_status_{status}"
 
 
 def test_the_providers_words_name_the_field(provider: Provider) -> None:
-    error = error_of_status(400, UpstreamFault("must be at most 2", param="temperature"), {}, provider, NOW)
+    error = fault_of_status(400, UpstreamFault("must be at most 2", param="temperature"), {}, provider, NOW).error
     assert (error.message, error.param) == ("openai: must be at most 2", "temperature")
 
 
 @pytest.mark.parametrize("status", [400, 404, 429, 500])
 def test_a_credential_in_the_providers_words_is_not_shown(status: int, provider: Provider) -> None:
-    error = error_of_status(status, UpstreamFault(f"wrong key {SECRET}!"), {}, provider, NOW)
+    error = fault_of_status(status, UpstreamFault(f"wrong key {SECRET}!"), {}, provider, NOW).error
     assert SECRET not in error.message
     assert "wrong key" in error.message
 
 
 def test_the_words_about_our_credential_are_not_shown_at_all(provider: Provider) -> None:
-    error = error_of_status(401, UpstreamFault("org-acme: key of Jane Doe is disabled"), {}, provider, NOW)
+    error = fault_of_status(401, UpstreamFault("org-acme: key of Jane Doe is disabled"), {}, provider, NOW).error
     assert "Jane" not in error.message
 
 
 def test_a_fault_inside_a_stream_is_told(provider: Provider) -> None:
-    assert error_in_stream(UpstreamFault("overloaded"), provider).code == "upstream_error"
-    assert error_in_stream(UpstreamFault("no", code="content_filter"), provider).code == "content_filtered"
+    assert fault_in_answer(UpstreamFault("overloaded"), provider).error.code == "upstream_error"
+    assert fault_in_answer(UpstreamFault("no", code="content_filter"), provider).error.code == "content_filtered"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +98,7 @@ def test_a_fault_inside_a_stream_is_told(provider: Provider) -> None:
     ],
 )
 def test_each_failure_has_its_code(kind: type[transport.UpstreamFailure], code: str) -> None:
-    error: HeadgateError = error_of_failure(kind("it broke", sent=True), "openai")
+    error: HeadgateError = fault_of_failure(kind("it broke", sent=True), "openai").error
     assert (error.code, error.reason) == (code, kind.kind)
     assert error.retryable
 

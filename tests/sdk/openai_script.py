@@ -205,6 +205,23 @@ def streaming_response() -> Any:
         return {"headers": dict(raw.headers), "last": lines[-1]}
 
 
+def idempotent() -> Any:
+    """The same request twice under one key, and a client that sends its own key with every try."""
+
+    def once() -> Any:
+        raw = client().chat.completions.with_raw_response.create(
+            model="gpt-4o", messages=MESSAGES, user="once", extra_headers={"idempotency-key": "sdk-once"}
+        )
+        return [raw.parse().id, raw.headers.get("x-headgate-idempotent-replay")]
+
+    patient = client(max_retries=2)
+    patient._idempotency_header = "Idempotency-Key"  # As Stainless' generator sets it for APIs that have one.
+    failed = _failure(
+        lambda: patient.chat.completions.create(model="fault-status-500", messages=MESSAGES, user="every-try")
+    )
+    return {"answers": [once(), once()], "failed": failed}
+
+
 def _failure(act: Callable[[], Any]) -> Any:
     try:
         act()
@@ -298,6 +315,7 @@ SCENARIOS = (
     async_client,
     raw_response,
     streaming_response,
+    idempotent,
     errors,
 )
 

@@ -193,6 +193,14 @@ def test_the_sdk_retries_what_may_succeed_later_and_nothing_else(run: Run) -> No
     assert models.count("fault-status-403") == 1
 
 
+def test_a_repetition_under_an_idempotency_key_is_answered_and_a_retry_under_it_is_tried(run: Run) -> None:
+    users = [json.loads(exchange.body).get("user") for exchange in run.exchanges]
+    (first, fresh), (second, replayed) = run.seen["idempotent"]["answers"]
+    assert (fresh, replayed, users.count("once")) == (None, "true", 1)
+    assert first == second
+    assert (run.seen["idempotent"]["failed"]["code"], users.count("every-try")) == ("upstream_error", 3)
+
+
 @pytest.mark.skipif(not openai_rules.DESCRIPTION.exists(), reason="skipped: no public description of the API at hand")
 def test_everything_that_reached_the_upstream_is_lawful_by_its_public_description(run: Run) -> None:
     for exchange in run.exchanges:

@@ -113,3 +113,25 @@ def test_a_malformed_timeout_is_refused(value: bytes) -> None:
 def test_an_end_user_is_printable_and_short(value: str) -> None:
     with pytest.raises(InvalidRequestError):
         read_head_of([(b"x-headgate-user", value.encode())])
+
+
+@pytest.mark.parametrize("key", [b"a", b'"8e03978e-40d5-43dd-bc93-6894a57f9324"', b"spaces and ~ too", b"k" * 255])
+def test_an_idempotency_key_is_taken_as_it_is(key: bytes) -> None:
+    head = read_head_of([BEARER, (b"idempotency-key", key)])
+    assert (head.idempotency_key, head.presented_key) == (key.decode(), b"hg_one")
+
+
+@pytest.mark.parametrize("fields", [[BEARER], [BEARER, (b"idempotency-key", b"")]])
+def test_no_idempotency_key_is_none(fields: list[tuple[bytes, bytes]]) -> None:
+    assert read_head_of(fields).idempotency_key is None
+
+
+@pytest.mark.parametrize("key", [b"k" * 256, b"caf\xc3\xa9", b"a\tb", b"a\x7f", b"a\n"])
+def test_an_idempotency_key_that_is_none_is_refused_by_name(key: bytes) -> None:
+    with pytest.raises(InvalidRequestError, match="`idempotency-key`"):
+        read_head_of([BEARER, (b"idempotency-key", key)])
+
+
+def test_two_idempotency_keys_that_differ_are_refused() -> None:
+    with pytest.raises(InvalidRequestError, match="`idempotency-key` is given twice"):
+        read_head_of([BEARER, (b"idempotency-key", b"a"), (b"idempotency-key", b"b")])

@@ -1,4 +1,4 @@
-"""The blocks of the file, but for the organizations."""
+"""The blocks of the file, but for the models and the organizations."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 from msgspec import UNSET
 
-from headgate.domain.catalog import Price, PriceTier, Rates
+from headgate.domain.routing import DataHandling
 from headgate.settings.model import (
-    DeploymentSettings,
+    CredentialSettings,
     KeySettings,
     LedgerSettings,
-    ModelSettings,
     PriceSettings,
     ProviderSettings,
     Secret,
@@ -25,8 +24,6 @@ from headgate.settings.model import (
 
 Read = Callable[[str], Settings]
 Fail = Callable[[str], str]
-
-SANDBOX = "providers: {sandbox: {kind: sandbox}, openai: {kind: openai}}\n"
 
 
 def test_an_empty_file_is_the_defaults(read: Read) -> None:
@@ -117,6 +114,9 @@ def test_a_provider_is_read_with_every_key(read: Read, tmp_path: Path) -> None:
             base_url: http://10.0.0.1:8000/v1/
             credential: c
             region: eu-west-1
+            jurisdiction: eu
+            retention_days: 0
+            trains: false
             allow_private_network: true
             transport: aiohttp
             tls: {ca: ca, cert: cert, key: key}
@@ -144,8 +144,67 @@ def test_a_provider_is_read_with_every_key(read: Read, tmp_path: Path) -> None:
             max_connection_age=60,
             max_output_field="max_completion_tokens",
             price_free=True,
+            handling=DataHandling(region="eu-west-1", jurisdiction="eu", retention_days=0, trains=False),
         ),
     )
+
+
+def test_several_credentials_are_read_and_empty_ones_left_out(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "k2").write_text("sk-2\n")
+
+    settings = read("""
+        providers:
+          openai:
+            kind: openai
+            credentials:
+              - {name: main, value: sk-1, weight: 3}
+              - {name: backup_2, value: {file: k2}}
+              - {name: later, value: "${UNSET:-}", weight: 1000}
+              - {name: never, value: "${UNSET:-}"}
+        """)
+
+    assert settings.providers[0].credentials == (
+        CredentialSettings("main", Secret("sk-1"), 3),
+        CredentialSettings("backup_2", Secret("sk-2")),
+    )
+    assert not settings.providers[0].credential
+
+
+def test_what_nobody_says_of_the_data_is_not_known(read: Read) -> None:
+    assert read("providers: {a: {kind: openai}}").providers[0].handling == DataHandling()
+
+
+CREDENTIALS = "providers.a.credentials"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("credentials: []", f"1: {CREDENTIALS}: an empty list; give at least one, or credential"),
+        ("credentials: sk-1", f"1: {CREDENTIALS}: expected a list of credentials such as [{{name: main, value: "),
+        ("credential: x, credentials: [{name: m, value: y}]", f"1: {CREDENTIALS}: stand beside credential"),
+        ("credentials: [{value: y}]", f'1: {CREDENTIALS}[0]: the key "name" is missing: such as "main"'),
+        ("credentials: [{name: m}]", f'1: {CREDENTIALS}[0]: the key "value" is missing: such as'),
+        ("credentials: [{name: M, value: y}]", f"1: {CREDENTIALS}[0].name: expected 1 to 32 of a-z, 0-9, _ and -"),
+        (f"credentials: [{{name: {'m' * 33}, value: y}}]", f"1: {CREDENTIALS}[0].name: expected 1 to 32 of"),
+        ("credentials: [{name: m, value: y}, {name: m, value: z}]", f'1: {CREDENTIALS}[1]: the name "m" is given'),
+        ("credentials: [{name: m, value: y}, {name: n, value: y}]", f'1: {CREDENTIALS}[1]: is the same secret as "m"'),
+        ("credentials: [{name: m, value: y, weight: 0}]", f"1: {CREDENTIALS}[0].weight: a weight is at least 1;"),
+        ("credentials: [{name: m, value: y, weight: 1001}]", f"1: {CREDENTIALS}[0].weight: must lie between 1 and"),
+        ("credentials: [{name: m, value: y, wieght: 1}]", f"1: {CREDENTIALS}[0].wieght: unknown key; did you mean"),
+        ("credentials: [{name: m, value: can ary}]", f"1: {CREDENTIALS}[0].value: expected visible ASCII without"),
+        ("jurisdiction: EU", '1: providers.a.jurisdiction: expected a jurisdiction of 2 to 16 of a-z such as "eu"'),
+        ("jurisdiction: no", "1: providers.a.jurisdiction: expected a jurisdiction of 2 to 16 of a-z"),
+        ("retention_days: 36501", "1: providers.a.retention_days: must lie between 0 and 36500"),
+        ("retention_days: 30d", "1: providers.a.retention_days: expected a whole number of days such as 30, or 0"),
+        ("trains: never", "1: providers.a.trains: expected true or false"),
+    ],
+)  # fmt: skip
+def test_credentials_and_data_handling_fail_at_their_line(fail: Fail, text: str, words: str) -> None:
+    answer = fail(f"providers: {{a: {{kind: openai, {text}}}}}")
+
+    assert answer.startswith(words)
+    assert "can ary" not in answer
 
 
 def test_the_maximum_output_field_can_be_left_to_the_caller_or_to_the_vendor(read: Read) -> None:
@@ -178,106 +237,11 @@ def test_the_maximum_output_field_can_be_left_to_the_caller_or_to_the_vendor(rea
         ("a: {kind: openai, max_output_field: tokens}", "1: providers.a.max_output_field: expected"),
         ("a: {kind: openai, price: {input_per_mtok: 1}}", '1: providers.a.price: expected "free"'),
         ("a: {kind: openai, price: cheap}", '1: providers.a.price: expected "free"'),
-        (
-            "a: {kind: openai, credentials: []}",
-            '1: providers.a.credentials: unknown key; did you mean "credential"',
-        ),
+        ("a: {kind: openai, credentail: x}", '1: providers.a.credentail: unknown key; did you mean "credential"'),
     ],
 )
 def test_a_provider_fails_at_its_line(fail: Fail, text: str, words: str) -> None:
     assert fail(f"providers: {{{text}}}").startswith(words)
-
-
-def test_models_are_read(read: Read) -> None:
-    sandbox = "{alias: sandbox/*, deployments: [{provider: sandbox}]}"
-    gpt = "{alias: gpt, deployments: [{provider: openai, model: gpt-4o, region: eu, price: free}]}"
-    settings = read(f"{SANDBOX}models: [{sandbox}, {gpt}]")
-
-    assert settings.models == (
-        ModelSettings(alias="sandbox/*", deployments=(DeploymentSettings(provider="sandbox", model="*"),)),
-        ModelSettings(
-            alias="gpt",
-            deployments=(DeploymentSettings(provider="openai", model="gpt-4o", region="eu", price_free=True),),
-        ),
-    )
-
-
-def test_a_price_is_read_into_integers(read: Read) -> None:
-    settings = read(
-        SANDBOX
-        + """
-models:
-  - alias: gpt
-    deployments:
-      - provider: openai
-        model: gpt-4o
-        price:
-          input_per_mtok: "2.50"
-          cached_input_per_mtok: 1.25
-          cache_write_per_mtok: "0.0075"
-          output_per_mtok: 10
-          input_audio_per_mtok: "40"
-          output_audio_per_mtok: "80"
-          tiers:
-            - {above_input_tokens: 200000, input_per_mtok: "5", output_per_mtok: "20"}
-"""
-    )
-
-    assert settings.models[0].deployments[0].price == Price(
-        rates=Rates(
-            input=2_500_000_000,
-            output=10_000_000_000,
-            cached_input=1_250_000_000,
-            cache_write=7_500_000,
-            input_audio=40_000_000_000,
-            output_audio=80_000_000_000,
-        ),
-        tiers=(PriceTier(above_input_tokens=200_000, rates=Rates(input=5_000_000_000, output=20_000_000_000)),),
-        version="configuration",
-    )
-
-
-@pytest.mark.parametrize(
-    ("model", "words"),
-    [
-        ("{deployments: []}", '2: models[0]: the key "alias" is missing'),
-        ("{alias: a}", '2: models[0]: the key "deployments" is missing'),
-        ("{alias: a, deployments: []}", "2: models[0].deployments: an alias needs a deployment"),
-        ("{alias: a, deployments: [{provider: openai}]}", '2: models[0].deployments[0]: the key "model" is missing'),
-        ("{alias: a, deployments: [{provider: opnai, model: m}]}",
-         '2: models[0].deployments[0].provider: expected "sandbox" or "openai", got "opnai"; did you mean "openai"?'),
-        ("{alias: a, deployments: [{provider: openai, model: 'm*'}]}",
-         "2: models[0].deployments[0].model: a glob here needs a glob as the alias"),
-        ("{alias: a, deployments: [{provider: openai, model: m}, {provider: openai, model: n}]}",
-         "2: models[0].deployments: an alias takes one deployment; several need routing"),
-        ("{alias: a, deployments: [{provider: openai, model: m}, {provider: sandbox, model: echo}]}",
-         "2: models[0].deployments: the sandbox stands beside a real provider"),
-        ("{alias: a, strategy: balanced, deployments: []}", "2: models[0].strategy: unknown key"),
-        ("{alias: a, fallbacks: {}, deployments: []}", "2: models[0].fallbacks: unknown key"),
-        ("{alias: a, deployments: [{provider: openai, model: m, weight: 1}]}",
-         "2: models[0].deployments[0].weight: unknown key"),
-        ("{alias: a, deployments: [{provider: openai, model: m, price: 3}]}",
-         '2: models[0].deployments[0].price: expected "free" or rates'),
-        ("{alias: a, deployments: [{provider: openai, model: m, price: {input_per_mtok: 1}}]}",
-         '2: models[0].deployments[0].price: the key "output_per_mtok" is missing'),
-        ("{alias: a, deployments: [{provider: openai, model: m, price: {input_per_mtok: -1, output_per_mtok: 1}}]}",
-         "2: models[0].deployments[0].price.input_per_mtok: expected USD per million tokens"),
-        ("{alias: a, deployments: [{provider: openai, model: m, price: {input_per_mtok: 1, output_per_mtok: 1, tiers: "
-         "[{above_input_tokens: 2, input_per_mtok: 1, output_per_mtok: 1}, "
-         "{above_input_tokens: 2, input_per_mtok: 1, output_per_mtok: 1}]}}]}",
-         "2: models[0].deployments[0].price.tiers[1]: tiers stand by rising above_input_tokens"),
-    ],
-)  # fmt: skip
-def test_a_model_fails_at_its_line(fail: Fail, model: str, words: str) -> None:
-    assert fail(f"{SANDBOX}models: [{model}]").startswith(words)
-
-
-def test_an_alias_is_given_once(fail: Fail) -> None:
-    model = "{alias: a, deployments: [{provider: openai, model: m}]}"
-
-    assert fail(f"{SANDBOX}models:\n- {model}\n- {model}") == (
-        '4: models[1]: the alias "a" is given twice; it first stands on line 3'
-    )
 
 
 def test_the_ledger_block_is_read(read: Read) -> None:

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from headgate.domain.catalog import Rates
+from headgate.domain.residency import ResidencyPolicy
 from headgate.settings import model
 from headgate.settings.keys import KEYS
 
@@ -14,34 +15,46 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "timeouts": model.TimeoutSettings,
     "storage": model.StorageSettings,
     "providers.*": model.ProviderSettings,
+    "providers.*.credentials[]": model.CredentialSettings,
     "providers.*.tls": model.UpstreamTlsSettings,
     "providers.*.timeouts": model.TimeoutSettings,
     "models[]": model.ModelSettings,
     "models[].deployments[]": model.DeploymentSettings,
+    "models[].deployments[].limits": model.DeploymentSettings,
     "models[].deployments[].price": Rates,
     "models[].deployments[].price.tiers[]": Rates,
+    "models[].balance": model.BalanceSettings,
+    "models[].fallbacks": model.FallbackSettings,
+    "models[].rules[]": model.RuleSettings,
+    "models[].rules[].when": model.WhenSettings,
     "prices": model.PriceSettings,
     "ledger": model.LedgerSettings,
     "keys": model.KeySettings,
     "organizations[]": model.ProvisionedOrganization,
     "organizations[].budgets[]": model.ProvisionedBudget,
     "organizations[].rate_limits": model.ProvisionedRateLimits,
+    "organizations[].residency": ResidencyPolicy,
     "organizations[].end_users[]": model.ProvisionedNamedLimits,
     "organizations[].keys[]": model.ProvisionedKey,
     "organizations[].teams[]": model.ProvisionedTeam,
     "organizations[].teams[].projects[]": model.ProvisionedProject,
     "organizations[].users[]": model.ProvisionedUser,
 }
+LIMITS = {"rpm", "tpm"}
+HANDLING = {"jurisdiction", "retention_days", "trains"}
 # Fields that no key of the same name sets: the name of a provider is its key, ``price: free`` sets price_free.
 DERIVED = {
     "": {"data_dir"},
-    "providers.*": {"name", "price_free"},
-    "models[].deployments[]": {"price_free"},
+    "providers.*": {"name", "price_free", "handling"},
+    "models[].deployments[]": {"price_free", "handling"} | LIMITS,
+    "models[].deployments[].limits": {field.name for field in msgspec.structs.fields(model.DeploymentSettings)}
+    - LIMITS,
     "organizations[].budgets[]": {"amount_nano_usd"},
 }
 # Keys without a field of the same name.
 WRITTEN = {
-    "providers.*": {"price"},
+    "providers.*": {"price"} | HANDLING,
+    "models[].deployments[]": {"limits"} | HANDLING,
     "models[].deployments[].price": {"tiers"},
     "models[].deployments[].price.tiers[]": {"above_input_tokens"},
     "organizations[].budgets[]": {"amount_usd"},

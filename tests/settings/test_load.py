@@ -1,5 +1,6 @@
 """File, environment and command line together."""
 
+import hashlib
 import time
 from pathlib import Path
 
@@ -33,6 +34,12 @@ def test_an_error_reads_file_line_path_and_problem(tmp_path: Path) -> None:
     path = write(tmp_path, "providers:\n  openai:\n    kind: openai\n    credentail: x\n")
 
     assert failure(path, {}) == f'{path}:4: providers.openai.credentail: unknown key; did you mean "credential"?'
+
+
+def test_the_digest_is_that_of_the_files_bytes(tmp_path: Path) -> None:
+    path = write(tmp_path, "server: {drain: 1s}\n")
+    assert load_settings(path, {}).sha256 == hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    assert load_settings(None, {}).sha256 is None
 
 
 def test_an_error_keeps_its_parts() -> None:

@@ -79,6 +79,22 @@ def test_a_choice_names_the_nearest_word() -> None:
     )
 
 
+def test_an_unknown_name_is_shown_as_written_with_the_nearest_one() -> None:
+    spot = place('"${A}"')
+    known = tuple(f"model-{number:02}" for number in range(25))
+
+    assert failure(lambda: spot.unknown("alias", "modle-07", known)) == (
+        'f:3: key: there is no alias "${A}"; did you mean "model-07"?'
+    )
+    assert failure(lambda: spot.unknown("alias", "?", known)).endswith("model-18, model-19 and 5 more")
+    assert failure(lambda: spot.unknown("alias", "?", ())) == 'f:3: key: there is no alias "${A}"'
+
+
+def test_what_is_written_shows_nothing_of_the_environment() -> None:
+    assert place('"a ${SECRET}"').written() == "a ${SECRET}"
+    assert place("[a]").written() == ""
+
+
 def test_an_unknown_key_names_the_nearest_one_and_its_own_line() -> None:
     spot = place("\n  first: 1\n  secnod: 2")
 

@@ -272,3 +272,40 @@ def test_a_digest_is_read_in_either_case() -> None:
 @given(st.integers(0, 9_000_000 * 10**9))
 def test_an_amount_is_read_exactly(nano_usd: int) -> None:
     assert values.parse_amount(format_usd(nano_usd)) == nano_usd
+
+
+@pytest.mark.parametrize(("text", "number"), [("0", 0), ("0.5", 0.5), ("1", 1), ("1000000", 1e6), ("0.000001", 1e-6)])
+def test_importance_is_a_plain_number(text: str, number: float) -> None:
+    assert values.parse_importance(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "-1", "+1", "1e3", "nan", "inf", ".5", "1000000.1", "9999999", "0.0000001", "٣"])
+def test_what_is_no_importance_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^$|must lie between 0 and 1000000"):
+        values.parse_importance(text)
+
+
+@pytest.mark.parametrize(
+    ("parse", "good", "bad"),
+    [
+        (values.parse_jurisdiction, ["eu", "us", "a" * 16], ["", "e", "EU", "a" * 17, "eu1", "eu\n"]),
+        (values.parse_credential_name, ["main", "0", "a_b-c", "x" * 32], ["", "Main", "a.b", "a#b", "x" * 33]),
+        (values.parse_model_name, ["gpt-4o", "openai/o3", "a/b/c"], ["", "a b", "*", "a/*", "a*b"]),
+        (values.parse_pattern, ["a", "*", "bot-*", "*-b-*", "a b"], ["", " a", "a?", "[a]", "a\nb", "x" * 201]),
+    ],
+)
+def test_words_of_routing_are_checked_for_their_shape(
+    parse: Callable[[str], str], good: list[str], bad: list[str]
+) -> None:
+    assert [parse(text) for text in good] == good
+    for text in bad:
+        with pytest.raises(ValueError, match=r"^$|glob|holds no"):
+            parse(text)
+
+
+def test_a_weight_of_nothing_says_what_to_do_instead() -> None:
+    assert values.parse_weight("1000", "remove it") == 1000
+    with pytest.raises(ValueError, match="a weight is at least 1; remove it"):
+        values.parse_weight("0", "remove it")
+    with pytest.raises(ValueError, match="must lie between 1 and 1000"):
+        values.parse_weight("1001", "remove it")

@@ -14,7 +14,7 @@ from headgate.storage import migrate as migrate_module
 from headgate.storage.engine import SchemaError, make_writer, open_database
 from headgate.storage.lock import DatabaseLockedError
 from headgate.storage.migrate import alembic_config, migrate
-from headgate.storage.tables import REVISION, meta, metadata, requests
+from headgate.storage.tables import REVISION, meta, metadata, requests, scopes, virtual_keys
 
 
 @pytest.fixture
@@ -105,6 +105,35 @@ def test_requests_of_the_first_version_outlive_the_upgrade(url, path):
         row = connection.execute(select(requests)).mappings().one()
         assert (row["id"], row["cost_nano_usd"], row["overhead_ms"]) == ("req_1", 42, 0.5)
         assert (row["is_sandbox"], row["spending"]) == (False, None)
+    database.close()
+
+
+FIRST_SCOPE = """
+INSERT INTO scopes (id, kind, organization_id, slug, name, managed_by, created_at_ms, updated_at_ms, version)
+VALUES ('org_1', 'organization', 'org_1', 'acme', 'Acme', 'api', 1, 1, 1)
+"""
+FIRST_KEY = """
+INSERT INTO virtual_keys (
+    id, scope_id, organization_id, name, digest, hint, models, tags, managed_by, created_at_ms, updated_at_ms, version
+) VALUES ('key_1', 'org_1', 'org_1', 'prod', zeroblob(32), 'abcd', '["*"]', '{}', 'api', 1, 1, 1)
+"""
+
+
+def test_scopes_and_keys_of_the_third_version_outlive_the_upgrade_without_a_policy(url, path):
+    path.touch()
+    writer = make_writer(path)
+    config = alembic_config()
+    with writer.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        connection.exec_driver_sql(FIRST_SCOPE)
+        connection.exec_driver_sql(FIRST_KEY)
+    writer.dispose()
+    assert migrate(url) == "0003"
+    database = open_database(url)
+    with database.read() as connection:
+        assert connection.execute(select(scopes.c.id, scopes.c.residency)).one() == ("org_1", None)
+        assert connection.execute(select(virtual_keys.c.id, virtual_keys.c.residency)).one() == ("key_1", None)
     database.close()
 
 

@@ -191,3 +191,22 @@ async def test_a_connection_given_to_a_request_that_is_cancelled_in_that_moment_
         assert await (await transport.send(request())).read() == b"hello"
         assert server.connections == 1
         await transport.aclose()
+
+
+async def test_a_retired_pool_hands_its_busy_connections_to_those_who_wait_and_then_closes_them() -> None:
+    async with scripted(answering(OK)) as server:
+        options = TransportOptions(allow_private_network=True, max_connections=2)
+        transport = LeanTransport(Origin("http", "127.0.0.1", server.port), options)
+
+        async def one() -> bytes:
+            return await (await transport.send(request())).read()
+
+        assert await one() == b"hello"
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one()) for _ in range(20)]
+            await until(lambda: len(server.requests) >= 3)
+            await transport.retire()
+        assert [task.result() for task in tasks] == [b"hello"] * 20
+        assert server.most_open <= 2
+        await until(lambda: server.open == 0)
+        await transport.aclose()

@@ -36,6 +36,7 @@ from headgate.admin.site import Documents, Site
 from headgate.admin.table import ENDPOINTS
 from headgate.control.plane import Plane
 from headgate.control.refused_credentials import Refused, RefusedCredentials
+from headgate.control.reload import Reloader
 from headgate.domain import ids
 from headgate.domain.errors import (
     HeadgateError,
@@ -45,6 +46,7 @@ from headgate.domain.errors import (
     NotFoundError,
 )
 from headgate.identity.policy import ROUTES, Row
+from headgate.routing.health import Healths
 from headgate.snapshot import SnapshotSource
 
 _log: Final = logging.getLogger("headgate.admin")
@@ -63,7 +65,9 @@ class PolicyMismatchError(Exception):
     """The endpoint table and the policy table disagree; the API refuses to be built."""
 
 
-def create_admin_app(plane: Plane, snapshots: SnapshotSource, admin_token_digest: bytes) -> "AdminApp":
+def create_admin_app(
+    plane: Plane, snapshots: SnapshotSource, admin_token_digest: bytes, reloader: Reloader, *, healths: Healths
+) -> "AdminApp":
     """Build the REST API.
 
     It serves the absolute paths below ``/admin``: hand it the request as it came, without stripping a prefix.
@@ -72,6 +76,8 @@ def create_admin_app(plane: Plane, snapshots: SnapshotSource, admin_token_digest
         plane: the control plane.
         snapshots: where the current snapshot lies; the models resource reads it.
         admin_token_digest: SHA-256 of the operator's token.
+        reloader: knows the configuration, and takes up its successor.
+        healths: tells how deployments are doing.
 
     Raises:
         PolicyMismatchError: an endpoint has no equal row in the policy table, or a row has no endpoint.
@@ -84,6 +90,8 @@ def create_admin_app(plane: Plane, snapshots: SnapshotSource, admin_token_digest
         admin_token_digest=admin_token_digest,
         documents=documents,
         refused_credentials=RefusedCredentials(plane),
+        reloader=reloader,
+        healths=healths,
     )
     return AdminApp(site, ENDPOINTS, ROUTES)
 

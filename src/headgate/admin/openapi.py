@@ -52,6 +52,7 @@ TAGS: Final = {
     "me": "Who the caller is and what he may do.",
     "audit": "Every management action and every denied one.",
     "models": "What clients may send as `model`, where it leads, and what it costs.",
+    "configuration": "The configuration file in use, and taking up a changed one.",
     "requests": "What happened to each request. Prompt text is not recorded.",
     "usage": "Requests, tokens and cost by group and interval.",
     "budget-events": "Budgets that passed a share of their limit.",

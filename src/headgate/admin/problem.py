@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
-from headgate.domain.errors import HeadgateError
+from headgate.domain.errors import ConfigFinding, ConfigRejectedError, HeadgateError
 
 PROBLEM_JSON: Final = "application/problem+json"
 
@@ -28,6 +28,8 @@ class Problem(Struct, frozen=True):
     """Names this request in the log and in the audit trail."""
     doc_url: str
     """The page that explains the code: ``type``, under the name that errors have it by everywhere else."""
+    findings: tuple[ConfigFinding, ...] | UnsetType = UNSET
+    """Of a configuration that was rejected: every reason."""
 
 
 def problem_of(error: HeadgateError, request_id: str) -> Problem:
@@ -41,4 +43,5 @@ def problem_of(error: HeadgateError, request_id: str) -> Problem:
         param=error.param,
         request_id=request_id,
         doc_url=error.doc_url,
+        findings=error.findings if isinstance(error, ConfigRejectedError) else UNSET,
     )

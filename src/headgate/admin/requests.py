@@ -11,6 +11,7 @@ from headgate.control.timestamps import format_time
 from headgate.domain.access import Permission
 from headgate.domain.money import format_usd
 from headgate.domain.record import Attempt, Outcome, RequestRecord, Spending
+from headgate.domain.routing import FailureClass, RoutingNote
 from headgate.domain.usage import TokenUsage, UsageQuality
 from headgate.records import queries
 
@@ -51,6 +52,44 @@ class SpendingView(Struct, frozen=True):
     """Budgets in audit mode that would have refused it."""
 
 
+class AttemptView(Struct, frozen=True):
+    """One upstream try."""
+
+    provider: str
+    deployment: str
+    upstream_model: str
+    status: int | None
+    """Null where no response head arrived."""
+    error: str | None
+    """What failed, as a short stable word such as `connect_failed`."""
+    failure: FailureClass | None
+    """What that meant for the next try."""
+    duration_ms: float
+    upstream_request_id: str | None
+    cost_usd: str
+    """What a try that failed is billed for all the same; the last try's cost is the rest of the request's."""
+
+
+class ConsideredView(Struct, frozen=True):
+    """A deployment that was looked at."""
+
+    deployment: str
+    score: float | None
+    """What the strategy ranked it by, lower first; null where it was not ranked."""
+    why_not: str | None
+    """Why it could not be chosen; null where it could."""
+
+
+class RoutingView(Struct, frozen=True):
+    """Why a request went where it went."""
+
+    strategy: str
+    considered: tuple[ConsideredView, ...]
+    """In the order in which they would be tried; those that could not be chosen stand last."""
+    rules: tuple[str, ...]
+    """The aliases that a rule or another alias led to, in order."""
+
+
 class RequestView(Struct, frozen=True):
     """One request. ``cost_usd`` is null where no price was known: the cost is then unknown, not zero."""
 
@@ -81,9 +120,11 @@ class RequestView(Struct, frozen=True):
     duration_ms: float
     overhead_ms: float
     sandbox: bool
-    attempts: tuple[Attempt, ...]
+    attempts: tuple[AttemptView, ...]
     spending: SpendingView | None
     """Null where no limit was on the request's path."""
+    routing: RoutingView | None
+    """Null where nothing was to be decided."""
 
 
 class RequestList(Struct, frozen=True):
@@ -123,9 +164,29 @@ def view(record: RequestRecord) -> RequestView:
         duration_ms=record.duration_ms,
         overhead_ms=record.overhead_ms,
         sandbox=record.is_sandbox,
-        attempts=record.attempts,
+        attempts=tuple(map(_attempt, record.attempts)),
         spending=_spending(record.spending) if record.spending is not None else None,
+        routing=_routing(record.routing) if record.routing is not None else None,
     )
+
+
+def _attempt(attempt: Attempt) -> AttemptView:
+    return AttemptView(
+        provider=attempt.provider,
+        deployment=attempt.deployment,
+        upstream_model=attempt.upstream_model,
+        status=attempt.status,
+        error=attempt.error,
+        failure=attempt.failure,
+        duration_ms=attempt.duration_ms,
+        upstream_request_id=attempt.upstream_request_id,
+        cost_usd=format_usd(attempt.cost_nano_usd),
+    )
+
+
+def _routing(note: RoutingNote) -> RoutingView:
+    considered = [ConsideredView(each.deployment, each.score, each.why_not) for each in note.considered]
+    return RoutingView(note.strategy, tuple(considered), note.rules)
 
 
 def _spending(spending: Spending) -> SpendingView:

@@ -4,6 +4,8 @@ from msgspec import Struct
 
 from headgate.control.plane import Plane
 from headgate.control.refused_credentials import RefusedCredentials
+from headgate.control.reload import Reloader
+from headgate.routing.health import Healths
 from headgate.snapshot import SnapshotSource
 
 
@@ -23,3 +25,5 @@ class Site(Struct, frozen=True):
     """SHA-256 of the operator's token; the token itself is nowhere in memory."""
     documents: Documents
     refused_credentials: RefusedCredentials
+    reloader: Reloader
+    healths: Healths

@@ -71,7 +71,7 @@ def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Listen on 127.0.0.1 and this port.")] = None,
     log_level: LogLevel = "info",
 ) -> None:
-    """Run the gateway until it is told to stop (SIGTERM or Ctrl-C)."""
+    """Run the gateway until it is told to stop (SIGTERM or Ctrl-C). SIGHUP reloads its configuration."""
     from headgate.cli import serving
 
     raise typer.Exit(serving.serve(config, listen, port, log_level))
@@ -96,6 +96,15 @@ def check_config(
     from headgate.cli import checking
 
     checking.check_config(file, as_json=as_json)
+
+
+@app.command()
+def reload(url: Url = DEFAULT_URL, token: Token = None, data_dir: DataDir = "data", as_json: AsJson = False) -> None:
+    """Have the running gateway take up its changed configuration file; one that it cannot use changes nothing."""
+    from headgate.cli import reloading
+    from headgate.cli.client import connect
+
+    reloading.reload(connect(url, token, data_dir), as_json=as_json)
 
 
 @app.command()

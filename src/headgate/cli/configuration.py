@@ -11,16 +11,27 @@ if TYPE_CHECKING:
 
 
 def load(config: Path | None, *, listen: str | None = None) -> "Loaded":
-    """Read ``config``; without one, return the settings of a first start.
+    """Do what `read` does for a command.
 
     Raises:
         CommandError: the file cannot be used; the text names the line.
     """
-    from headgate.providers.compatible import VENDORS
-    from headgate.settings.load import ConfigurationError, load_settings
+    from headgate.settings.load import ConfigurationError
 
-    vendors = {variable: (kind, kind) for kind, vendor in VENDORS.items() for variable in vendor.credential_env}
     try:
-        return load_settings(None if config is None else str(config), os.environ, vendors=vendors, listen=listen)
+        return read(config, listen=listen)
     except ConfigurationError as error:
         raise CommandError(str(error)) from None
+
+
+def read(config: Path | None, *, listen: str | None = None) -> "Loaded":
+    """Read ``config``; without one, return the settings of a first start.
+
+    Raises:
+        ConfigurationError: the file cannot be used.
+    """
+    from headgate.providers.compatible import VENDORS
+    from headgate.settings.load import load_settings
+
+    vendors = {variable: (kind, kind) for kind, vendor in VENDORS.items() for variable in vendor.credential_env}
+    return load_settings(None if config is None else str(config), os.environ, vendors=vendors, listen=listen)

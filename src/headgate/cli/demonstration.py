@@ -1,5 +1,6 @@
 """``headgate demo``: a gateway in a throw-away directory with simulated traffic to look at."""
 
+import functools
 import http.client
 import os
 import re
@@ -44,7 +45,8 @@ def demo(port: int, log_level: str) -> int:
     with tempfile.TemporaryDirectory(prefix="headgate-demo-") as directory:
         try:
             environ = demo_environment(example.read_text("utf-8"), directory)
-            loaded = load_settings(str(example), environ, listen=f"127.0.0.1:{port}")
+            read = functools.partial(load_settings, str(example), environ, listen=f"127.0.0.1:{port}")
+            loaded = read()
         except (OSError, ConfigurationError) as error:
             raise CommandError(f"the example cannot be used: {error}") from error
         keys = [key.secret.reveal() for key in provisioned_keys(loaded.settings) if key.secret is not None]
@@ -58,7 +60,7 @@ def demo(port: int, log_level: str) -> int:
         traffic = threading.Thread(target=send_traffic, args=(port, keys, stop), daemon=True)
         traffic.start()
         try:
-            return run_gateway(loaded, log_level)
+            return run_gateway(loaded, log_level, read_again=read)
         finally:
             stop.set()
             traffic.join(timeout=10)

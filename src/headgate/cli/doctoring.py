@@ -79,6 +79,7 @@ def examine(config: Path | None) -> Iterator[Finding]:
         return
     yield Finding("configuration", Verdict.OK, f"{loaded.source} can be used")
     yield from check_providers(loaded)
+    yield check_models(loaded.settings)
     yield check_database(loaded.settings)
     directory = _existing(Path(loaded.settings.data_dir))
     yield check_volume(directory, _MOUNTS)
@@ -137,7 +138,36 @@ def check_providers(loaded: Loaded) -> Iterator[Finding]:
             yield Finding(name, Verdict.WARNING, "off: its credential is empty")
         else:
             words = "its credential is present" if provider.credential else "needs no credential"
+            if provider.credentials:
+                words = f"its credentials are present: {', '.join(each.name for each in provider.credentials)}"
             yield Finding(name, Verdict.OK, words)
+
+
+def check_models(settings: Settings) -> Finding:
+    """Whether every alias leads somewhere, and how many have more than one place that could answer."""
+    from headgate.providers.build import InvalidProviderError, is_switched_off
+
+    off: set[str] = set()
+    for provider in settings.providers:
+        with suppress(InvalidProviderError):  # which the check of that provider tells
+            if is_switched_off(provider):
+                off.add(provider.name)
+    dead = [
+        model.alias
+        for model in settings.models
+        if model.deployments and all(each.provider in off for each in model.deployments)
+    ]
+    if dead:
+        words = f"answered 404, because their providers are off: {', '.join(dead)}"
+        return Finding("models", Verdict.WARNING, words)
+    rich = {provider.name for provider in settings.providers if len(provider.credentials) > 1}
+    several = sum(
+        len(model.deployments) > 1
+        or bool(model.fallbacks.error)
+        or any(each.provider in rich for each in model.deployments)
+        for model in settings.models
+    )
+    return Finding("models", Verdict.OK, f"{several} of {len(settings.models)} aliases can fail over")
 
 
 def check_database(settings: Settings) -> Finding:

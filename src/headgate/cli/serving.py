@@ -3,13 +3,14 @@
 import errno
 import functools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from headgate.cli.banner import banner, greeting_of
-from headgate.cli.configuration import load
+from headgate.cli.configuration import load, read
 from headgate.cli.failure import CommandError
 
 if TYPE_CHECKING:
@@ -29,11 +30,13 @@ def serve(config: Path | None, listen: str | None, port: int | None, log_level: 
         if listen is not None:
             raise typer.BadParameter("give --listen or --port, not both")
         listen = f"127.0.0.1:{port}"
-    return run_gateway(load(config, listen=listen), log_level)
+    return run_gateway(
+        load(config, listen=listen), log_level, read_again=functools.partial(read, config, listen=listen)
+    )
 
 
-def run_gateway(loaded: "Loaded", log_level: str) -> int:
-    """Run a gateway until it is told to stop; return its exit code.
+def run_gateway(loaded: "Loaded", log_level: str, *, read_again: Callable[[], "Loaded"]) -> int:
+    """Run a gateway until it is told to stop; return its exit code. A reload takes what ``read_again`` returns.
 
     Raises:
         CommandError: it cannot start: the text says what stands in the way.
@@ -41,16 +44,18 @@ def run_gateway(loaded: "Loaded", log_level: str) -> int:
     import sqlite3
 
     from headgate.app import run
+    from headgate.assembly import InvalidProvidersError, Source
+    from headgate.control.reload import ConfigurationFile
     from headgate.ledger.journal_file import LedgerCorruptError
-    from headgate.providers.build import InvalidProviderError
     from headgate.storage.engine import StorageError
     from headgate.storage.lock import DatabaseLockedError
 
+    source = Source(ConfigurationFile(source=loaded.source, sha256=loaded.sha256), read_again)
     try:
-        return run(loaded.settings, log_level=log_level, on_ready=functools.partial(_greet, loaded))
-    except InvalidProviderError as error:
-        path = f"providers.{error.provider}.{error.field}"
-        raise CommandError(str(loaded.error(path, error.message))) from error
+        return run(loaded.settings, source=source, log_level=log_level, on_ready=functools.partial(_greet, loaded))
+    except InvalidProvidersError as error:
+        found = [loaded.error(f"providers.{each.provider}.{each.field}", each.message) for each in error.errors]
+        raise CommandError("\n".join(map(str, found))) from error
     except (StorageError, DatabaseLockedError, LedgerCorruptError) as error:
         raise CommandError(str(error)) from error
     except sqlite3.Error as error:

@@ -18,6 +18,7 @@ from headgate.control.checks import (
     Usd,
 )
 from headgate.control.rate_limits import RateFields
+from headgate.control.residency import Residency
 from headgate.domain.access import Role
 from headgate.domain.limits import BudgetMode, Period
 
@@ -65,6 +66,8 @@ class DesiredKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     budgets: Budgets | None = None
     """All that this manager wants here; `None` leaves them as they are, likewise everywhere below."""
     rate_limits: DesiredRateLimits | None = None
+    residency: Residency | None = None
+    """`None` leaves it as it is, here and everywhere; one that restricts nothing takes it away."""
 
     def __repr__(self) -> str:
         return f"DesiredKey(name={self.name!r})"
@@ -80,6 +83,7 @@ class DesiredProject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     blocked: bool | None = None
     budgets: Budgets | None = None
     rate_limits: DesiredRateLimits | None = None
+    residency: Residency | None = None
 
 
 class DesiredTeam(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,6 +96,7 @@ class DesiredTeam(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     blocked: bool | None = None
     budgets: Budgets | None = None
     rate_limits: DesiredRateLimits | None = None
+    residency: Residency | None = None
 
 
 class DesiredUser(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,6 +109,7 @@ class DesiredUser(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     blocked: bool | None = None
     budgets: Budgets | None = None
     rate_limits: DesiredRateLimits | None = None
+    residency: Residency | None = None
 
 
 class DesiredOrganization(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -118,6 +124,7 @@ class DesiredOrganization(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     blocked: bool | None = None
     budgets: Budgets | None = None
     rate_limits: DesiredRateLimits | None = None
+    residency: Residency | None = None
     end_users: tuple[DesiredNamedLimits, ...] | None = None
     models: tuple[DesiredNamedLimits, ...] | None = None
     tags: tuple[DesiredNamedLimits, ...] | None = None

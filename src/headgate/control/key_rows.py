@@ -6,7 +6,9 @@ from msgspec import Struct, json
 from msgspec.structs import asdict, replace
 from sqlalchemy import Connection, RowMapping, exists, insert, or_, select, update
 
+from headgate.control.residency import decode_residency, encode_residency
 from headgate.domain.access import ManagedBy
+from headgate.domain.residency import ResidencyPolicy
 from headgate.identity.directory import KeyDirectory, KeyEntry
 from headgate.storage.tables import virtual_keys
 
@@ -28,6 +30,7 @@ class KeyRow(Struct, frozen=True, kw_only=True):
     tags: tuple[tuple[str, str], ...] = ()
     expires_at_ms: int | None = None
     blocked: bool = False
+    residency: ResidencyPolicy | None = None
     revoked_at_ms: int | None = None
     rotated_at_ms: int | None = None
     managed_by: ManagedBy = ManagedBy.API
@@ -42,6 +45,7 @@ def key_of(row: RowMapping) -> KeyRow:
     values["models"] = tuple(json.decode(values["models"], type=list[str]))
     values["tags"] = tuple(json.decode(values["tags"], type=dict[str, str]).items())
     values["managed_by"] = ManagedBy(values["managed_by"])
+    values["residency"] = decode_residency(values["residency"])
     return KeyRow(**values)
 
 
@@ -95,6 +99,7 @@ def entries_of(key: KeyRow) -> dict[bytes, KeyEntry]:
         key.tags,
         key.expires_at_ms,
         key.blocked,
+        key.residency,
     )
     if key.previous_digest is None or key.grace_until_ms is None:
         return {key.digest: entry}
@@ -116,4 +121,5 @@ def _values(key: KeyRow) -> dict[str, Any]:
     values = asdict(key)
     values["models"] = json.encode(key.models).decode()
     values["tags"] = json.encode(dict(key.tags)).decode()
+    values["residency"] = encode_residency(key.residency)
     return values

@@ -21,6 +21,15 @@ from headgate.control.key_rows import (
 )
 from headgate.control.page import ListQuery, Page, check_limit, decode_cursor, page_of
 from headgate.control.plane import Access, Change, Plane, change, view
+from headgate.control.residency import (
+    Residency,
+    ResidencyPatch,
+    check_residency,
+    facts_of_residency,
+    patched,
+    refuse_contradiction,
+    show_residency,
+)
 from headgate.control.timestamps import format_optional_time, format_time
 from headgate.control.tree import ScopeRow, find_scope, path_of, visible
 from headgate.domain import ids
@@ -50,6 +59,8 @@ class Key(Struct, frozen=True, kw_only=True):
     tags: dict[str, str]
     expires_at: str | None
     blocked: bool
+    residency: Residency | None
+    """Where its data may go; what is laid on it from above holds too."""
     revoked_at: str | None
     rotated_at: str | None
     grace_until: str | None
@@ -78,10 +89,11 @@ class KeyCreate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sandbox: bool = False
     tags: dict[TagKey, TagValue] = {}
     expires_at: Timestamp | None = None
+    residency: Residency | None = None
 
 
 class KeyPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What may change; what is absent stays (RFC 7396: null takes out an expiry or one tag)."""
+    """What may change; what is absent stays (RFC 7396: null takes out an expiry, a policy or one tag)."""
 
     name: Name | UnsetType = UNSET
     models: Globs | UnsetType = UNSET
@@ -89,6 +101,7 @@ class KeyPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tags: dict[TagKey, TagValue | None] | UnsetType = UNSET
     expires_at: Timestamp | UnsetType | None = UNSET
     blocked: bool | UnsetType = UNSET
+    residency: ResidencyPatch | UnsetType | None = UNSET
 
 
 class KeyRotate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -121,6 +134,7 @@ def create_key(plane: Plane, actor: Actor, body: KeyCreate) -> KeyCreated:
             sandbox=body.sandbox,
             tags=body.tags,
             expires_at_ms=checks.check_expiry(body.expires_at, current.now_ms),
+            residency=body.residency,
         )
         assert secret is not None, "it was minted here"
         return _show_once(key, secret)
@@ -175,6 +189,7 @@ def patch_key(plane: Plane, actor: Actor, key_id: str, body: KeyPatch, if_match:
             after = replace(after, expires_at_ms=checks.check_expiry(body.expires_at, current.now_ms))
         if body.blocked is not UNSET:
             after = replace(after, blocked=body.blocked)
+        after = replace(after, residency=patched(after.residency, body.residency))
         return show_key(write_key(current, key, after, "update"))
 
 
@@ -228,6 +243,7 @@ def add_key(
     sandbox: bool = False,
     tags: dict[str, str] | None = None,
     expires_at_ms: int | None = None,
+    residency: Residency | None = None,
     secret: str | None = None,
     secret_sha256: str | None = None,
     managed_by: ManagedBy = ManagedBy.API,
@@ -242,6 +258,7 @@ def add_key(
         sandbox: whether ``*`` grants the sandbox.
         tags: stored on every record.
         expires_at_ms: when it ends by itself.
+        residency: where its data may go.
         secret: a provisioned one; without it and without ``secret_sha256`` one is minted.
         secret_sha256: the digest of a secret that only its owner knows.
         managed_by: who owns the row.
@@ -271,10 +288,12 @@ def add_key(
         sandbox=sandbox,
         tags=checks.check_tags(tags or {}),
         expires_at_ms=expires_at_ms,
+        residency=check_residency(residency),
         managed_by=managed_by,
         created_at_ms=current.now_ms,
         updated_at_ms=current.now_ms,
     )
+    refuse_contradiction(current.keys.residency_of(scope.id), key.residency)
     insert_key(current.connection, key)
     current.keys = exchange(current.keys, None, key)
     current.record(key.id, key.organization_id, None, facts_of(key), action="key.create", object_kind="key")
@@ -306,9 +325,15 @@ def check_new_digest(current: Change, digest: bytes, param: str) -> bytes:
 
 
 def write_key(current: Change, before: KeyRow, after: KeyRow, verb: str) -> KeyRow:
-    """Write, audit and publish a changed key; nothing where nothing differs."""
+    """Write, audit and publish a changed key; nothing where nothing differs.
+
+    Raises:
+        ValidationFailedError: a new policy lists only what one further up forbids.
+    """
     if before == after:
         return before
+    if after.residency != before.residency:
+        refuse_contradiction(current.keys.residency_of(after.scope_id), after.residency)
     newer = update_key(current.connection, after, current.now_ms)
     current.keys = exchange(current.keys, before, newer)
     current.record(
@@ -340,6 +365,7 @@ def facts_of(key: KeyRow) -> Facts:
         "tags": dict(key.tags),
         "expires_at": format_optional_time(key.expires_at_ms),
         "blocked": key.blocked,
+        "residency": facts_of_residency(key.residency),
         "revoked_at": format_optional_time(key.revoked_at_ms),
         "grace_until": format_optional_time(key.grace_until_ms),
         "managed_by": key.managed_by.value,
@@ -367,6 +393,7 @@ def _shown(key: KeyRow) -> dict[str, Any]:
         "tags": dict(key.tags),
         "expires_at": format_optional_time(key.expires_at_ms),
         "blocked": key.blocked,
+        "residency": show_residency(key.residency),
         "revoked_at": format_optional_time(key.revoked_at_ms),
         "rotated_at": format_optional_time(key.rotated_at_ms),
         "grace_until": format_optional_time(key.grace_until_ms),

@@ -6,6 +6,7 @@ from headgate.control import scopes
 from headgate.control.checks import Name, Slug, TimeZone
 from headgate.control.page import ListQuery, Page
 from headgate.control.plane import Plane
+from headgate.control.residency import Residency, ResidencyPatch, show_residency
 from headgate.control.timestamps import format_time
 from headgate.control.tree import ScopeRow
 from headgate.domain.access import ManagedBy, ScopeKind
@@ -24,6 +25,8 @@ class Organization(Struct, frozen=True, kw_only=True):
     """Where its days and months begin."""
     blocked: bool
     """No key below it opens anything, and its people may do nothing."""
+    residency: Residency | None
+    """Where its data may go, and that of everything below it; null: anywhere."""
     managed_by: ManagedBy
     created_at: str
     updated_at: str
@@ -36,6 +39,7 @@ class OrganizationCreate(Struct, frozen=True, kw_only=True, forbid_unknown_field
     slug: Slug
     name: Name
     time_zone: TimeZone = "UTC"
+    residency: Residency | None = None
 
 
 class OrganizationPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,11 +47,22 @@ class OrganizationPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     name: Name | UnsetType = UNSET
     time_zone: TimeZone | UnsetType = UNSET
+    residency: ResidencyPatch | UnsetType | None = UNSET
+    """Null takes the whole policy away."""
 
 
 def create_organization(plane: Plane, actor: Actor, body: OrganizationCreate) -> Organization:
     """Create an organization; only the operator may."""
-    row = scopes.create(plane, actor, _KIND, None, slug=body.slug, name=body.name, time_zone=body.time_zone)
+    row = scopes.create(
+        plane,
+        actor,
+        _KIND,
+        None,
+        slug=body.slug,
+        name=body.name,
+        time_zone=body.time_zone,
+        residency=body.residency,
+    )
     return _show(row)
 
 
@@ -65,8 +80,8 @@ def list_organizations(plane: Plane, actor: Actor, query: ListQuery) -> Page[Org
 def patch_organization(
     plane: Plane, actor: Actor, organization_id: str, body: OrganizationPatch, if_match: int | None = None
 ) -> Organization:
-    """Rename an organization or move its time zone; an owner may."""
-    changes = scopes.ScopeChanges(name=body.name, time_zone=body.time_zone)
+    """Rename an organization, move its time zone, or change where its data may go; an owner may."""
+    changes = scopes.ScopeChanges(name=body.name, time_zone=body.time_zone, residency=body.residency)
     return _show(scopes.patch(plane, actor, _KIND, organization_id, changes=changes, if_match=if_match))
 
 
@@ -92,6 +107,7 @@ def _show(row: ScopeRow) -> Organization:
         name=row.name,
         time_zone=row.time_zone or "UTC",
         blocked=row.blocked,
+        residency=show_residency(row.residency),
         managed_by=row.managed_by,
         created_at=format_time(row.created_at_ms),
         updated_at=format_time(row.updated_at_ms),

@@ -21,6 +21,7 @@ from headgate.identity.directory import KeyDirectory
 from headgate.identity.secrets import KEY_PREFIX
 from headgate.ledger.desk import LedgerDesk
 from headgate.ledger.limit_book import LimitBook
+from headgate.snapshot import Configured
 from headgate.storage.engine import Database
 
 
@@ -83,6 +84,8 @@ class Change(Access):
         """The directory as it will be published; use cases replace it by its successors."""
         self.limits: LimitBook = plane.publisher.limits
         """Likewise the limits."""
+        self.configured: Configured | None = None
+        """A new configuration to be published in the same swap."""
 
     def mint_id(self, prefix: str) -> str:
         """Return a new id of this moment."""
@@ -90,8 +93,8 @@ class Change(Access):
 
     def record(
         self,
-        object_id: str,
-        organization_id: str,
+        object_id: str | None,
+        organization_id: str | None,
         before: Facts | None,
         after: Facts | None,
         *,
@@ -100,6 +103,7 @@ class Change(Access):
     ) -> None:
         """Write the audit event of what was just done, within the transaction.
 
+        What concerns the whole installation has no organization, so only the operator reads of it.
         Where both sides are given, only the fields that differ are kept.
         """
         if before is not None and after is not None:
@@ -132,7 +136,7 @@ def change(
             with plane.database.write() as connection:
                 current = Change(connection, actor, plane, action, object_kind)
                 yield current
-            plane.publisher.publish(current.keys, current.limits)
+            plane.publisher.publish(current.keys, current.limits, current.configured)
     except HeadgateError as error:
         outcome = _outcome_of(error, actor)
         organization_id = None if current is None else current.organization_id

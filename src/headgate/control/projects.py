@@ -7,6 +7,7 @@ from headgate.control import scopes
 from headgate.control.checks import Name, Slug
 from headgate.control.page import ListQuery, Page
 from headgate.control.plane import Plane
+from headgate.control.residency import Residency, ResidencyPatch, show_residency
 from headgate.control.timestamps import format_time
 from headgate.control.tree import ScopeRow
 from headgate.domain.access import ManagedBy, ScopeKind
@@ -26,6 +27,8 @@ class Project(Struct, frozen=True, kw_only=True):
     name: str
     blocked: bool
     """No key of it opens anything."""
+    residency: Residency | None
+    """Where its data may go; what is laid on it from above holds too."""
     managed_by: ManagedBy
     created_at: str
     updated_at: str
@@ -38,12 +41,15 @@ class ProjectCreate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     team_id: str
     slug: Slug
     name: Name
+    residency: Residency | None = None
 
 
 class ProjectPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What may change; what is absent stays."""
 
     name: Name | UnsetType = UNSET
+    residency: ResidencyPatch | UnsetType | None = UNSET
+    """Null takes its own policy away."""
 
 
 class ProjectQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,7 +61,8 @@ class ProjectQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 def create_project(plane: Plane, actor: Actor, body: ProjectCreate) -> Project:
     """Create a project."""
-    return _show(scopes.create(plane, actor, _KIND, body.team_id, slug=body.slug, name=body.name))
+    row = scopes.create(plane, actor, _KIND, body.team_id, slug=body.slug, name=body.name, residency=body.residency)
+    return _show(row)
 
 
 def get_project(plane: Plane, actor: Actor, project_id: str) -> Project:
@@ -77,10 +84,9 @@ def list_projects(plane: Plane, actor: Actor, query: ProjectQuery) -> Page[Proje
 def patch_project(
     plane: Plane, actor: Actor, project_id: str, body: ProjectPatch, if_match: int | None = None
 ) -> Project:
-    """Rename a project."""
-    return _show(
-        scopes.patch(plane, actor, _KIND, project_id, changes=scopes.ScopeChanges(name=body.name), if_match=if_match)
-    )
+    """Rename a project, or change where its data may go."""
+    changes = scopes.ScopeChanges(name=body.name, residency=body.residency)
+    return _show(scopes.patch(plane, actor, _KIND, project_id, changes=changes, if_match=if_match))
 
 
 def block_project(plane: Plane, actor: Actor, project_id: str, if_match: int | None = None) -> Project:
@@ -107,6 +113,7 @@ def _show(row: ScopeRow) -> Project:
         slug=row.slug,
         name=row.name,
         blocked=row.blocked,
+        residency=show_residency(row.residency),
         managed_by=row.managed_by,
         created_at=format_time(row.created_at_ms),
         updated_at=format_time(row.updated_at_ms),

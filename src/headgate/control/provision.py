@@ -1,6 +1,7 @@
-"""The configuration file's organizations: made at every start, read-only elsewhere, blocked once dropped."""
+"""The configuration file's organizations: made at every start and reload, read-only elsewhere, blocked once dropped."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec.structs import asdict
 
@@ -14,12 +15,14 @@ from headgate.control.desired import (
     DesiredTeam,
     DesiredUser,
 )
-from headgate.control.plane import Plane, change
+from headgate.control.plane import Change, Plane, change
 from headgate.control.planned import PlannedChange
 from headgate.control.reconcile import Absent, Reconciler
+from headgate.control.residency import Residency, show_residency
 from headgate.domain.access import ManagedBy, Role
 from headgate.domain.errors import ValidationFailedError
 from headgate.domain.money import format_usd
+from headgate.domain.residency import ResidencyPolicy
 from headgate.identity.actor import Actor, ActorKind
 from headgate.settings.model import (
     ProvisionedBudget,
@@ -32,6 +35,9 @@ from headgate.settings.model import (
     ProvisionedUser,
 )
 
+FILE_ACTOR: Final = Actor(kind=ActorKind.SYSTEM, id="configuration")
+"""Who acts where nobody asked through the admin API: a start, and a reload by signal."""
+
 
 def provision(plane: Plane, organizations: Sequence[ProvisionedOrganization]) -> tuple[PlannedChange, ...]:
     """Make the rows what the file says, and return what that took: nothing the second time.
@@ -40,10 +46,14 @@ def provision(plane: Plane, organizations: Sequence[ProvisionedOrganization]) ->
         HeadgateError: the file contradicts itself or the database, such as a secret that belongs to another key; the
             words begin with the place in the tree.
     """
-    actor = Actor(kind=ActorKind.SYSTEM, id="configuration")
-    with change(plane, actor, "provision", "installation") as current:
-        reconciler = Reconciler(current, ManagedBy.FILE, Absent.BLOCK)
-        return reconciler.run([_organization(organization) for organization in organizations])
+    with change(plane, FILE_ACTOR, "provision", "installation") as current:
+        return provision_within(current, organizations)
+
+
+def provision_within(current: Change, organizations: Sequence[ProvisionedOrganization]) -> tuple[PlannedChange, ...]:
+    """Do what `provision` does as a part of another change; raises what it raises."""
+    reconciler = Reconciler(current, ManagedBy.FILE, Absent.BLOCK)
+    return reconciler.run([_organization(organization) for organization in organizations])
 
 
 def _organization(settings: ProvisionedOrganization) -> DesiredOrganization:
@@ -58,6 +68,7 @@ def _organization(settings: ProvisionedOrganization) -> DesiredOrganization:
         blocked=False,
         budgets=_budgets(settings.budgets),
         rate_limits=_rate_limits(settings.rate_limits),
+        residency=_residency(settings.residency),
         end_users=_named(settings.end_users),
         models=_named(settings.models),
         tags=_named(settings.tags),
@@ -73,6 +84,7 @@ def _team(settings: ProvisionedTeam) -> DesiredTeam:
         blocked=False,
         budgets=_budgets(settings.budgets),
         rate_limits=_rate_limits(settings.rate_limits),
+        residency=_residency(settings.residency),
     )
 
 
@@ -84,6 +96,7 @@ def _project(settings: ProvisionedProject) -> DesiredProject:
         blocked=False,
         budgets=_budgets(settings.budgets),
         rate_limits=_rate_limits(settings.rate_limits),
+        residency=_residency(settings.residency),
     )
 
 
@@ -100,6 +113,7 @@ def _keys(settings: Sequence[ProvisionedKey]) -> tuple[DesiredKey, ...]:
             blocked=False,
             budgets=_budgets(key.budgets),
             rate_limits=_rate_limits(key.rate_limits),
+            residency=_residency(key.residency),
         )
         for key in settings
     )
@@ -118,6 +132,7 @@ def _user(settings: ProvisionedUser) -> DesiredUser:
         blocked=False,
         budgets=_budgets(settings.budgets),
         rate_limits=_rate_limits(settings.rate_limits),
+        residency=_residency(settings.residency),
     )
 
 
@@ -131,6 +146,11 @@ def _budgets(settings: Sequence[ProvisionedBudget]) -> tuple[DesiredBudget, ...]
 def _rate_limits(settings: ProvisionedRateLimits | None) -> DesiredRateLimits:
     # A block that left the file is one without limits: they go.
     return DesiredRateLimits() if settings is None else DesiredRateLimits(**asdict(settings))
+
+
+def _residency(settings: ResidencyPolicy | None) -> Residency:
+    # As for limits: what left the file is taken away.
+    return show_residency(settings) or Residency()
 
 
 def _named(settings: Sequence[ProvisionedNamedLimits]) -> tuple[DesiredNamedLimits, ...]:

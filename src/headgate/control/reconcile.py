@@ -24,6 +24,7 @@ from headgate.control.keys import add_key, check_new_digest, end_key, given_dige
 from headgate.control.plane import Change
 from headgate.control.planned import ChangeAction, PlannedChange
 from headgate.control.reconcile_limits import LimitReconciler
+from headgate.control.residency import Residency, check_residency
 from headgate.control.scopes import add_scope, remove_scope, write_scope
 from headgate.control.timestamps import parse_time
 from headgate.control.tree import ScopeRow, find_by_slug, holds_anything, path_of, scope_of, visible
@@ -39,6 +40,7 @@ from headgate.control.users import (
 )
 from headgate.domain.access import ManagedBy, Permission, ScopeKind
 from headgate.domain.errors import HeadgateError
+from headgate.domain.residency import ResidencyPolicy
 from headgate.identity.actor import may
 from headgate.identity.secrets import hint_of
 from headgate.storage.tables import scopes, virtual_keys
@@ -99,7 +101,9 @@ class Reconciler:
             current.allow(P.ORGANIZATIONS_WRITE, (), noun="installation", seen_by=P.SCOPES_READ)
         elif present is not None:
             current.allow(P.APPLY, path, noun="organization", seen_by=P.SCOPES_READ)
-            if (desired.name or desired.slug, desired.time_zone) != (present.name, present.time_zone):
+            residency = _residency(present.residency, desired.residency)
+            wanted = (desired.name or desired.slug, desired.time_zone, residency)
+            if wanted != (present.name, present.time_zone, present.residency):
                 current.allow(P.ORGANIZATIONS_WRITE, path, noun="organization", seen_by=P.SCOPES_READ)
             if desired.blocked not in (None, present.blocked):
                 current.allow(P.ORGANIZATIONS_WRITE, (), noun="installation", seen_by=P.SCOPES_READ)
@@ -143,6 +147,7 @@ class Reconciler:
                 slug=desired.slug,
                 name=name,
                 time_zone=time_zone,
+                residency=desired.residency,
                 managed_by=self._manager,
             )
             self._named.add(made.id)
@@ -156,6 +161,7 @@ class Reconciler:
             name=checks.check_name(name),
             time_zone=None if time_zone is None else checks.check_time_zone(time_zone),
             blocked=blocked,
+            residency=_residency(present.residency, desired.residency),
         )
         return self._write_scope(present, after, path)
 
@@ -191,6 +197,7 @@ class Reconciler:
                 sandbox=desired.sandbox,
                 tags=desired.tags,
                 expires_at_ms=expires_at_ms,
+                residency=desired.residency,
                 secret=desired.secret,
                 secret_sha256=desired.secret_sha256,
                 managed_by=self._manager,
@@ -221,6 +228,7 @@ class Reconciler:
             tags=checks.check_tags(desired.tags),
             expires_at_ms=expires_at_ms,
             blocked=present.blocked if desired.blocked is None else desired.blocked,
+            residency=_residency(present.residency, desired.residency),
         )
         digest = given_digest(desired.secret, desired.secret_sha256)
         if digest is None or digest == present.digest:
@@ -242,12 +250,20 @@ class Reconciler:
         email = checks.check_email(desired.email)
         present = find_user_by_email(self._current.connection, organization.id, email)
         if present is None:
-            user = add_user(self._current, organization, email=email, name=desired.name, managed_by=self._manager)
+            user = add_user(
+                self._current,
+                organization,
+                email=email,
+                name=desired.name,
+                residency=desired.residency,
+                managed_by=self._manager,
+            )
             self._named.add(user.id)
             self._note(ChangeAction.CREATE, "user", path, user.id)
         else:
             blocked = present.blocked if desired.blocked is None else desired.blocked
-            after = replace(present, name=checks.check_name(desired.name), blocked=blocked)
+            residency = _residency(present.residency, desired.residency)
+            after = replace(present, name=checks.check_name(desired.name), blocked=blocked, residency=residency)
             user = self._write_scope(present, after, path)
         self._limits.scope(user, desired, path)
         self._roles(organization, user, desired, path)
@@ -336,6 +352,10 @@ class Reconciler:
     ) -> None:
         change = PlannedChange(action=action, kind=str(kind), path=path, fields=fields, id=row_id, secret=secret)
         self.changes.append(change)
+
+
+def _residency(present: ResidencyPolicy | None, desired: Residency | None) -> ResidencyPolicy | None:
+    return present if desired is None else check_residency(desired)
 
 
 def _differing(before: Struct, after: Struct) -> tuple[str, ...]:

@@ -16,6 +16,14 @@ from headgate.control.budgets import remove_budgets_of
 from headgate.control.page import ListQuery, Page, check_limit, decode_cursor, page_of
 from headgate.control.plane import Change, Plane, change, view
 from headgate.control.rate_limits import remove_rates_of
+from headgate.control.residency import (
+    Residency,
+    ResidencyPatch,
+    check_residency,
+    facts_of_residency,
+    patched,
+    refuse_contradiction,
+)
 from headgate.control.tree import (
     ScopeRow,
     find_by_slug,
@@ -55,12 +63,14 @@ class ScopeChanges(Struct, frozen=True, kw_only=True):
 
     name: str | UnsetType = UNSET
     time_zone: str | UnsetType = UNSET
+    residency: ResidencyPatch | UnsetType | None = UNSET
 
 
 def facts_of(scope: ScopeRow) -> Facts:
     """What the audit log keeps of a scope."""
     facts = {"slug": scope.slug, "name": scope.name, "blocked": scope.blocked, "managed_by": scope.managed_by.value}
-    return facts if scope.time_zone is None else {**facts, "time_zone": scope.time_zone}
+    further = {"time_zone": scope.time_zone, "residency": facts_of_residency(scope.residency)}
+    return facts | {name: value for name, value in further.items() if value is not None}
 
 
 def add_scope(
@@ -71,6 +81,7 @@ def add_scope(
     slug: str,
     name: str,
     time_zone: str | None = None,
+    residency: Residency | None = None,
     managed_by: ManagedBy = ManagedBy.API,
 ) -> ScopeRow:
     """Write, audit and publish a new scope; the caller has checked the right to.
@@ -91,10 +102,12 @@ def add_scope(
         slug=slug,
         name=checks.check_name(name),
         time_zone=None if time_zone is None else checks.check_time_zone(time_zone),
+        residency=check_residency(residency),
         managed_by=managed_by,
         created_at_ms=current.now_ms,
         updated_at_ms=current.now_ms,
     )
+    _refuse_contradiction(current, scope)
     insert_scope(current.connection, scope)
     current.keys = current.keys.with_scope(scope.entry)
     if scope.time_zone is not None:
@@ -104,9 +117,15 @@ def add_scope(
 
 
 def write_scope(current: Change, before: ScopeRow, after: ScopeRow, verb: str) -> ScopeRow:
-    """Write, audit and publish a changed scope; nothing where nothing differs."""
+    """Write, audit and publish a changed scope; nothing where nothing differs.
+
+    Raises:
+        ValidationFailedError: a new policy lists only what one further up forbids.
+    """
     if before == after:
         return before
+    if after.residency != before.residency:
+        _refuse_contradiction(current, after)
     newer = update_scope(current.connection, after, current.now_ms)
     if newer.entry != before.entry:
         current.keys = current.keys.with_scope(newer.entry)
@@ -150,6 +169,7 @@ def create(
     slug: str,
     name: str,
     time_zone: str | None = None,
+    residency: Residency | None = None,
 ) -> ScopeRow:
     """Create a scope below ``parent_id``, or an organization below none."""
     with change(plane, actor, f"{kind}.create", kind) as current:
@@ -160,7 +180,7 @@ def create(
             parent = find_scope(current.connection, parent_id, PARENT[kind])
             path = path_of(current.connection, parent)
             current.allow(WRITE[kind], path, noun=PARENT[kind], seen_by=P.SCOPES_READ)
-        return add_scope(current, kind, parent, slug=slug, name=name, time_zone=time_zone)
+        return add_scope(current, kind, parent, slug=slug, name=name, time_zone=time_zone, residency=residency)
 
 
 def get(plane: Plane, actor: Actor, kind: ScopeKind, scope_id: str) -> ScopeRow:
@@ -198,7 +218,7 @@ def patch(
     changes: ScopeChanges,
     if_match: int | None = None,
 ) -> ScopeRow:
-    """Rename a scope or move its time zone."""
+    """Rename a scope, move its time zone, or change where its data may go."""
     with change(plane, actor, f"{kind}.update", kind, scope_id) as current:
         scope, path = _find(current, kind, scope_id)
         current.allow(WRITE[kind], path, noun=kind, seen_by=P.SCOPES_READ)
@@ -209,6 +229,7 @@ def patch(
             after = replace(after, name=checks.check_name(changes.name))
         if changes.time_zone is not UNSET:
             after = replace(after, time_zone=checks.check_time_zone(changes.time_zone))
+        after = replace(after, residency=patched(after.residency, changes.residency))
         return write_scope(current, scope, after, "update")
 
 
@@ -250,3 +271,8 @@ def _allow_from_above(current: Change, kind: ScopeKind, path: Path) -> None:
     if not may(current.actor, WRITE[kind], path[:-1]):
         above = "installation" if kind is ScopeKind.ORGANIZATION else PARENT[kind]
         raise PermissionDeniedError(f"This takes the permission {WRITE[kind]} on the {above}.")
+
+
+def _refuse_contradiction(current: Change, scope: ScopeRow) -> None:
+    if scope.parent_id is not None:
+        refuse_contradiction(current.keys.residency_of(scope.parent_id), scope.residency)

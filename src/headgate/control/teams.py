@@ -7,6 +7,7 @@ from headgate.control import scopes
 from headgate.control.checks import Name, Slug
 from headgate.control.page import ListQuery, Page
 from headgate.control.plane import Plane
+from headgate.control.residency import Residency, ResidencyPatch, show_residency
 from headgate.control.timestamps import format_time
 from headgate.control.tree import ScopeRow
 from headgate.domain.access import ManagedBy, ScopeKind
@@ -25,6 +26,8 @@ class Team(Struct, frozen=True, kw_only=True):
     name: str
     blocked: bool
     """No key below it opens anything."""
+    residency: Residency | None
+    """Where its data may go; what is laid on it from above holds too."""
     managed_by: ManagedBy
     created_at: str
     updated_at: str
@@ -37,12 +40,15 @@ class TeamCreate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     organization_id: str
     slug: Slug
     name: Name
+    residency: Residency | None = None
 
 
 class TeamPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What may change; what is absent stays."""
 
     name: Name | UnsetType = UNSET
+    residency: ResidencyPatch | UnsetType | None = UNSET
+    """Null takes its own policy away."""
 
 
 class TeamQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,7 +59,10 @@ class TeamQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 def create_team(plane: Plane, actor: Actor, body: TeamCreate) -> Team:
     """Create a team."""
-    return _show(scopes.create(plane, actor, _KIND, body.organization_id, slug=body.slug, name=body.name))
+    row = scopes.create(
+        plane, actor, _KIND, body.organization_id, slug=body.slug, name=body.name, residency=body.residency
+    )
+    return _show(row)
 
 
 def get_team(plane: Plane, actor: Actor, team_id: str) -> Team:
@@ -71,10 +80,9 @@ def list_teams(plane: Plane, actor: Actor, query: TeamQuery) -> Page[Team]:
 
 
 def patch_team(plane: Plane, actor: Actor, team_id: str, body: TeamPatch, if_match: int | None = None) -> Team:
-    """Rename a team."""
-    return _show(
-        scopes.patch(plane, actor, _KIND, team_id, changes=scopes.ScopeChanges(name=body.name), if_match=if_match)
-    )
+    """Rename a team, or change where its data may go."""
+    changes = scopes.ScopeChanges(name=body.name, residency=body.residency)
+    return _show(scopes.patch(plane, actor, _KIND, team_id, changes=changes, if_match=if_match))
 
 
 def block_team(plane: Plane, actor: Actor, team_id: str, if_match: int | None = None) -> Team:
@@ -99,6 +107,7 @@ def _show(row: ScopeRow) -> Team:
         slug=row.slug,
         name=row.name,
         blocked=row.blocked,
+        residency=show_residency(row.residency),
         managed_by=row.managed_by,
         created_at=format_time(row.created_at_ms),
         updated_at=format_time(row.updated_at_ms),

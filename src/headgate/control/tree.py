@@ -7,7 +7,9 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, exists, insert, or_, select, true, update
 
+from headgate.control.residency import decode_residency, encode_residency
 from headgate.domain.access import ManagedBy, Path, Permission, ScopeKind, ScopeRef
+from headgate.domain.residency import ResidencyPolicy
 from headgate.identity.actor import Actor, grants_of
 from headgate.identity.directory import ScopeEntry
 from headgate.storage.tables import scopes, virtual_keys
@@ -24,6 +26,7 @@ class ScopeRow(Struct, frozen=True, kw_only=True):
     name: str
     time_zone: str | None = None
     blocked: bool = False
+    residency: ResidencyPolicy | None = None
     managed_by: ManagedBy
     created_at_ms: int
     updated_at_ms: int
@@ -37,7 +40,7 @@ class ScopeRow(Struct, frozen=True, kw_only=True):
     @property
     def entry(self) -> ScopeEntry:
         """This scope as the key directory keeps it."""
-        return ScopeEntry(self.id, self.kind, self.slug, self.parent_id, self.blocked)
+        return ScopeEntry(self.id, self.kind, self.slug, self.parent_id, self.blocked, self.residency)
 
 
 def scope_of(row: RowMapping) -> ScopeRow:
@@ -45,6 +48,7 @@ def scope_of(row: RowMapping) -> ScopeRow:
     values: dict[str, Any] = {name: row[scopes.c[name]] for name in ScopeRow.__struct_fields__}
     values["kind"] = ScopeKind(values["kind"])
     values["managed_by"] = ManagedBy(values["managed_by"])
+    values["residency"] = decode_residency(values["residency"])
     return ScopeRow(**values)
 
 
@@ -79,13 +83,13 @@ def path_of(connection: Connection, scope: ScopeRow | None) -> Path | None:
 
 def insert_scope(connection: Connection, scope: ScopeRow) -> None:
     """Write a new row."""
-    connection.execute(insert(scopes).values(asdict(scope)))
+    connection.execute(insert(scopes).values(_values(scope)))
 
 
 def update_scope(connection: Connection, scope: ScopeRow, now_ms: int) -> ScopeRow:
     """Write a changed row as its next version and return it."""
     newer = replace(scope, updated_at_ms=now_ms, version=scope.version + 1)
-    values = asdict(newer)
+    values = _values(newer)
     del values["id"]
     connection.execute(update(scopes).where(scopes.c.id == scope.id).values(values))
     return newer
@@ -111,3 +115,7 @@ def subtree(scope_ids: Sequence[str]) -> Select[tuple[str]]:
     tree = select(scopes.c.id).where(scopes.c.id.in_(scope_ids)).cte("subtree", recursive=True)
     tree = tree.union(select(scopes.c.id).where(and_(scopes.c.parent_id == tree.c.id)))
     return select(tree.c.id)
+
+
+def _values(scope: ScopeRow) -> dict[str, Any]:
+    return {**asdict(scope), "residency": encode_residency(scope.residency)}

@@ -9,6 +9,14 @@ from headgate.control import checks
 from headgate.control.checks import Email, Name
 from headgate.control.page import ListQuery, Page, check_limit, decode_cursor, page_of
 from headgate.control.plane import Access, Change, Plane, change, view
+from headgate.control.residency import (
+    Residency,
+    ResidencyPatch,
+    check_residency,
+    patched,
+    refuse_contradiction,
+    show_residency,
+)
 from headgate.control.scopes import facts_of as scope_facts
 from headgate.control.scopes import remove_scope, write_scope
 from headgate.control.timestamps import format_time
@@ -49,6 +57,8 @@ class User(Struct, frozen=True, kw_only=True):
     roles: tuple[RoleBinding, ...]
     blocked: bool
     """No token and no key of this person opens anything."""
+    residency: Residency | None
+    """Where the data of the keys on this person may go; what is laid on them from above holds too."""
     managed_by: ManagedBy
     created_at: str
     updated_at: str
@@ -61,12 +71,15 @@ class UserCreate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     organization_id: str
     email: Email
     name: Name
+    residency: Residency | None = None
 
 
 class UserPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What may change; what is absent stays."""
 
     name: Name | UnsetType = UNSET
+    residency: ResidencyPatch | UnsetType | None = UNSET
+    """Null takes its own policy away."""
 
 
 class UserQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,7 +96,7 @@ def create_user(plane: Plane, actor: Actor, body: UserCreate) -> User:
         path = path_of(current.connection, organization)
         current.allow(P.USERS_WRITE, path, noun="organization", seen_by=P.SCOPES_READ)
         assert organization is not None, "without an organization nothing is allowed"
-        scope = add_user(current, organization, email=body.email, name=body.name)
+        scope = add_user(current, organization, email=body.email, name=body.name, residency=body.residency)
         return _show(current.connection, scope)
 
 
@@ -112,11 +125,12 @@ def list_users(plane: Plane, actor: Actor, query: UserQuery) -> Page[User]:
 
 
 def patch_user(plane: Plane, actor: Actor, user_id: str, body: UserPatch, if_match: int | None = None) -> User:
-    """Rename a person."""
+    """Rename a person, or change where the data of the keys on this person may go."""
     with change(plane, actor, "user.update", "user", user_id) as current:
         scope, _ = _find_for_change(current, user_id, if_match)
         name = scope.name if body.name is UNSET else checks.check_name(body.name)
-        newer = write_scope(current, scope, replace(scope, name=name), "update")
+        residency = patched(scope.residency, body.residency)
+        newer = write_scope(current, scope, replace(scope, name=name, residency=residency), "update")
         return _show(current.connection, newer)
 
 
@@ -171,6 +185,7 @@ def add_user(
     *,
     email: str,
     name: str,
+    residency: Residency | None = None,
     managed_by: ManagedBy = ManagedBy.API,
 ) -> ScopeRow:
     """Write, audit and publish a new person; the caller has checked the right to.
@@ -191,10 +206,12 @@ def add_user(
         # Paths end up in records and labels, where an e-mail address has no place.
         slug=user_id,
         name=checks.check_name(name),
+        residency=check_residency(residency),
         managed_by=managed_by,
         created_at_ms=current.now_ms,
         updated_at_ms=current.now_ms,
     )
+    refuse_contradiction(current.keys.residency_of(organization.id), scope.residency)
     insert_scope(current.connection, scope)
     values = {"id": user_id, "organization_id": organization.id, "email": email}
     current.connection.execute(insert(users).values(values))
@@ -322,6 +339,7 @@ def _show(connection: Connection, scope: ScopeRow) -> User:
         name=scope.name,
         roles=bindings_of(connection, scope.id),
         blocked=scope.blocked,
+        residency=show_residency(scope.residency),
         managed_by=scope.managed_by,
         created_at=format_time(scope.created_at_ms),
         updated_at=format_time(scope.updated_at_ms),

@@ -5,8 +5,11 @@ everything that decides by scope takes a path and knows nothing of kinds.
 """
 
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct
+
+from headgate.domain.residency import ResidencyPolicy
 
 
 class ScopeKind(StrEnum):
@@ -38,6 +41,17 @@ Path = tuple[ScopeRef, ...]
 """Ancestors of a principal, organization first."""
 
 
+class Priority(StrEnum):
+    """Who comes first where the gateway is overloaded: a key's own tag `PRIORITY_TAG` says it."""
+
+    CRITICAL = "critical"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+PRIORITY_TAG: Final = "priority"
+
+
 class VirtualKey(Struct, frozen=True):
     """What we issue. The secret is not here: only its SHA-256 is kept, and that is the directory's index."""
 
@@ -53,6 +67,8 @@ class VirtualKey(Struct, frozen=True):
     expires_at_ms: int | None = None
     blocked: bool = False
     """The key or a scope on its path is blocked."""
+    residency: ResidencyPolicy | None = None
+    """What the policies of the key and of all its path permit together; ``None`` where there are none."""
 
 
 class Role(StrEnum):

@@ -11,6 +11,7 @@
     ├── RequestExceedsBudgetError      402 request_exceeds_budget
     ├── UnpricedModelError             403 unpriced_model
     ├── ModelNotAllowedError           403 model_not_allowed
+    ├── ResidencyViolationError        403 residency_violation
     ├── PermissionDeniedError          403 permission_denied
     ├── NotFoundError                  404 not_found
     │   └── ModelNotFoundError         404 model_not_found
@@ -18,10 +19,14 @@
     ├── RequestTimeoutError            408 request_timeout
     ├── ConflictError                  409 conflict
     │   └── ProvisionedReadOnlyError   409 provisioned_read_only
+    ├── IdempotencyInFlightError       409 idempotency_in_flight
+    ├── IdempotencyNotReplayableError  409 idempotency_not_replayable
     ├── PreconditionFailedError        412 precondition_failed
     ├── BodyTooLargeError              413 body_too_large
     ├── UnsupportedMediaTypeError      415 unsupported_media_type
     ├── ValidationFailedError          422 validation_failed
+    ├── IdempotencyMismatchError       422 idempotency_mismatch
+    ├── ConfigRejectedError            422 config_rejected
     ├── PreconditionRequiredError      428 precondition_required
     ├── UpstreamRateLimitedError       429 upstream_rate_limited
     ├── RateLimitExceededError         429 rate_limit_exceeded
@@ -61,6 +66,22 @@ class LimitDetail(Struct, frozen=True):
     """What requests hold that have not ended."""
     resets_at: str | None
     """RFC 3339; ``None`` where it never does."""
+
+
+class ConfigFinding(Struct, frozen=True, kw_only=True):
+    """One reason why a configuration cannot be used."""
+
+    file: str
+    """The file's name as it was given, or ``environment``."""
+    line: int | None
+    """Counted from 1; ``null`` where no line is to blame."""
+    path: str
+    """The setting, such as ``providers.openai.base_url``; empty where none is to blame."""
+    message: str
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return ": ".join(part for part in (place, self.path, self.message) if part)
 
 
 class HeadgateError(Exception):
@@ -161,6 +182,13 @@ class ModelNotAllowedError(HeadgateError):
     code = "model_not_allowed"
 
 
+class ResidencyViolationError(HeadgateError):
+    """Nothing that the model leads to may have the data: policies on the key's path permit no target."""
+
+    status = 403
+    code = "residency_violation"
+
+
 class PermissionDeniedError(HeadgateError):
     """The caller is known, and may not do this."""
 
@@ -209,6 +237,21 @@ class ProvisionedReadOnlyError(ConflictError):
     code = "provisioned_read_only"
 
 
+class IdempotencyInFlightError(HeadgateError):
+    """A request under the same idempotency key is being answered."""
+
+    status = 409
+    code = "idempotency_in_flight"
+    retryable = True
+
+
+class IdempotencyNotReplayableError(HeadgateError):
+    """The request of this idempotency key was carried out, and its answer cannot be given again."""
+
+    status = 409
+    code = "idempotency_not_replayable"
+
+
 class PreconditionFailedError(HeadgateError):
     """``If-Match`` names an older version of the resource."""
 
@@ -235,6 +278,25 @@ class ValidationFailedError(HeadgateError):
 
     status = 422
     code = "validation_failed"
+
+
+class IdempotencyMismatchError(HeadgateError):
+    """The idempotency key was sent before, with another request."""
+
+    status = 422
+    code = "idempotency_mismatch"
+
+
+class ConfigRejectedError(HeadgateError):
+    """A configuration that cannot be used; the last good one stays. ``findings`` say where and why."""
+
+    status = 422
+    code = "config_rejected"
+
+    def __init__(self, message: str, findings: tuple[ConfigFinding, ...] = ()) -> None:
+        """Say that it was rejected in ``message``, and every reason in ``findings``."""
+        super().__init__(message)
+        self.findings = findings
 
 
 class PreconditionRequiredError(HeadgateError):

@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from headgate.domain.routing import FailureClass, RoutingNote
 from headgate.domain.usage import TokenUsage, UsageQuality
 
 
@@ -24,7 +25,7 @@ class Outcome(StrEnum):
     """The gateway died while the request ran. It may have been billed, so all that it held is its cost."""
 
 
-class Attempt(Struct, frozen=True, gc=False):
+class Attempt(Struct, frozen=True, gc=False, omit_defaults=True):
     """One upstream try."""
 
     provider: str
@@ -36,6 +37,10 @@ class Attempt(Struct, frozen=True, gc=False):
     """What failed, as a short stable word such as ``connect_refused``."""
     duration_ms: float
     upstream_request_id: str | None = None
+    failure: FailureClass | None = None
+    """What it meant for the next try; ``None`` where nothing failed, or not by the provider's fault."""
+    cost_nano_usd: int = 0
+    """What a try that failed is billed for all the same; the last try's cost is the rest of the request's."""
 
 
 class Spending(Struct, frozen=True, gc=False):
@@ -112,6 +117,7 @@ class RequestRecord(Struct, frozen=True, gc=False, array_like=True):
     """The HTTP status the caller got; 499 where it left."""
     error_code: str | None
     finish_reason: str | None
+    """The provider's word; ``idempotent_replay`` where an earlier answer was given again and nothing was sent."""
     usage: TokenUsage
     usage_quality: UsageQuality
     cost_nano_usd: int
@@ -127,3 +133,5 @@ class RequestRecord(Struct, frozen=True, gc=False, array_like=True):
     """Reports leave it out."""
     spending: Spending | None = None
     """``None`` where no limit was on its path."""
+    routing: RoutingNote | None = None
+    """``None`` where nothing was to be decided."""

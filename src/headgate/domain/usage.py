@@ -1,5 +1,6 @@
 """Token usage: what a provider says it read and wrote, in one shape for every vendor."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 from msgspec import Struct
@@ -43,3 +44,14 @@ class TokenUsage(Struct, frozen=True, gc=False):
     def total_tokens(self) -> int:
         """Input and output together."""
         return self.input_tokens + self.output_tokens
+
+
+def sum_usage(usages: Sequence[TokenUsage]) -> TokenUsage:
+    """Return what all of them used together."""
+    return TokenUsage(**{name: sum(getattr(each, name) for each in usages) for name in TokenUsage.__struct_fields__})
+
+
+def worst(qualities: Sequence[UsageQuality]) -> UsageQuality:
+    """Return the least of them: a sum is as good as that; of none, `UsageQuality.NONE`."""
+    order = tuple(UsageQuality)
+    return max(qualities, key=order.index, default=UsageQuality.NONE)

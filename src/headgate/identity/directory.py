@@ -7,7 +7,8 @@ A directory is a compact base, a small overlay over it, and the scopes:
   keys are a million times about 110 bytes and no Python objects for the garbage collector to visit.
 - The overlay is a persistent map (`immutables.Map`) of digests to packed keys, or to `None` where a key of the base is
   gone. A write copies a few tree nodes; the directory before it stays as it was, for the requests that hold it.
-- Keys name their scope and carry nothing of it, so blocking a team is one write however many keys hang below it.
+- Keys name their scope and carry nothing of it, so blocking a team, or changing where its data may go, is one write
+  however many keys hang below it.
 
 Every directory remembers the keys it has unpacked. The memory belongs to that one value and is dropped with it, so it
 can never show a key as it was before a change.
@@ -23,6 +24,7 @@ from immutables import Map
 from msgspec import Struct, msgpack
 
 from headgate.domain.access import Path, ScopeKind, ScopeRef, VirtualKey
+from headgate.domain.residency import ResidencyPolicy, narrow
 
 DIGEST_BYTES: Final = 32
 REMEMBERED: Final = 16_384
@@ -37,6 +39,7 @@ class ScopeEntry(Struct, frozen=True):
     slug: str
     parent_id: str | None = None
     blocked: bool = False
+    residency: ResidencyPolicy | None = None
 
 
 class KeyEntry(Struct, frozen=True, array_like=True):
@@ -50,10 +53,12 @@ class KeyEntry(Struct, frozen=True, array_like=True):
     tags: tuple[tuple[str, str], ...] = ()
     expires_at_ms: int | None = None
     blocked: bool = False
+    residency: ResidencyPolicy | None = None
+    """The key's own; those of its scopes are theirs."""
 
 
 class _Packed(Struct, frozen=True, array_like=True):
-    """What the base holds of a key: a `KeyEntry` whose scope is a number, since ids are long and scopes are few."""
+    """What the base holds of a key: a `KeyEntry` whose scope and policy are numbers: they are long, and few differ."""
 
     id: str
     name: str
@@ -63,6 +68,7 @@ class _Packed(Struct, frozen=True, array_like=True):
     tags: tuple[tuple[str, str], ...]
     expires_at_ms: int | None
     blocked: bool
+    residency: int | None
 
 
 _pack: Final = msgpack.Encoder().encode
@@ -82,6 +88,7 @@ class _Bulk(Struct, frozen=True):
     shift: int = 64
     """How far the first eight bytes of a digest are shifted to give its bucket."""
     scope_ids: tuple[str, ...] = ()
+    policies: tuple[ResidencyPolicy, ...] = ()
 
     def __len__(self) -> int:
         return len(self.digests) // DIGEST_BYTES
@@ -112,7 +119,16 @@ class _Bulk(Struct, frozen=True):
             row.tags,
             row.expires_at_ms,
             row.blocked,
+            None if row.residency is None else self.policies[row.residency],
         )
+
+
+class _Standing(Struct, frozen=True):
+    """What a scope's place in the tree means for the keys that hang on it."""
+
+    path: Path
+    blocked: bool
+    residency: ResidencyPolicy | None
 
 
 def _check(digest: bytes, entry: KeyEntry, scopes: Map[str, ScopeEntry]) -> None:
@@ -130,7 +146,7 @@ _NO_SCOPES: Final[Map[str, ScopeEntry]] = Map()
 class KeyDirectory:
     """Immutable; every change returns a new directory and leaves this one as it was. Safe to read from any thread."""
 
-    __slots__ = ("_base", "_count", "_overlay", "_paths", "_remembered", "_scopes")
+    __slots__ = ("_base", "_count", "_narrowed", "_overlay", "_remembered", "_scopes", "_standings")
 
     def __init__(
         self,
@@ -145,7 +161,9 @@ class KeyDirectory:
         self._scopes = scopes
         self._count = count
         self._remembered: dict[bytes, VirtualKey] = {}
-        self._paths: dict[str, tuple[Path, bool]] = {}
+        self._standings: dict[str, _Standing] = {}
+        self._narrowed: dict[tuple[ResidencyPolicy | None, ResidencyPolicy], ResidencyPolicy | None] = {}
+        """What a key's own policy comes to below that of its scope: keys that are alike in both share one object."""
 
     @classmethod
     def build(cls, keys: Iterable[tuple[bytes, KeyEntry]], scopes: Iterable[ScopeEntry]) -> "KeyDirectory":
@@ -194,22 +212,28 @@ class KeyDirectory:
         entry = self._entry(digest)
         if entry is None:
             return None
-        path, scope_blocked = self._path(entry.scope_id)
+        standing = self._standing(entry.scope_id)
         key = VirtualKey(
             id=entry.id,
             name=entry.name,
-            path=path,
+            path=standing.path,
             models=entry.models,
             sandbox=entry.sandbox,
             tags=entry.tags,
             expires_at_ms=entry.expires_at_ms,
-            blocked=entry.blocked or scope_blocked,
+            blocked=entry.blocked or standing.blocked,
+            residency=standing.residency if entry.residency is None else self._narrow(standing, entry.residency),
         )
         if len(self._remembered) >= REMEMBERED:
             self._remembered.clear()
-            self._paths.clear()
+            self._standings.clear()
+            self._narrowed.clear()
         self._remembered[digest] = key
         return key
+
+    def residency_of(self, scope_id: str) -> ResidencyPolicy | None:
+        """Return what the policies of a scope and of all above it permit together; the scope must be there."""
+        return self._standing(scope_id).residency
 
     def with_key(self, digest: bytes, entry: KeyEntry) -> "KeyDirectory":
         """Add a key, or replace the one of this digest.
@@ -253,7 +277,7 @@ class KeyDirectory:
         if not self._overlay:
             return self
         base = self._base
-        builder = _Builder(base.scope_ids)
+        builder = _Builder(base.scope_ids, base.policies)
         copied = 0
         for digest, packed in sorted(self._overlay.items()):
             place = base.place_of(digest)
@@ -274,28 +298,37 @@ class KeyDirectory:
     def _in_base(self, digest: bytes) -> bool:
         return self._base.has_at(self._base.place_of(digest), digest)
 
-    def _path(self, scope_id: str) -> tuple[Path, bool]:
-        known = self._paths.get(scope_id)
+    def _standing(self, scope_id: str) -> _Standing:
+        known = self._standings.get(scope_id)
         if known is not None:
             return known
         steps: list[ScopeRef] = []
         blocked = False
+        residency: ResidencyPolicy | None = None
         next_id: str | None = scope_id
         while next_id is not None:
             scope = self._scopes[next_id]
             steps.append(ScopeRef(scope.kind, scope.id, scope.slug))
             blocked = blocked or scope.blocked
+            residency = narrow(scope.residency, residency)
             next_id = scope.parent_id
         steps.reverse()
-        found = self._paths[scope_id] = (tuple(steps), blocked)
+        found = self._standings[scope_id] = _Standing(tuple(steps), blocked, residency)
         return found
+
+    def _narrow(self, standing: _Standing, own: ResidencyPolicy) -> ResidencyPolicy | None:
+        both = (standing.residency, own)
+        if both not in self._narrowed:
+            self._narrowed[both] = narrow(*both)
+        return self._narrowed[both]
 
 
 class _Builder:
     """Packs keys that come sorted by digest."""
 
-    def __init__(self, scope_ids: Iterable[str] = ()) -> None:
+    def __init__(self, scope_ids: Iterable[str] = (), policies: Iterable[ResidencyPolicy] = ()) -> None:
         self._numbers = {scope_id: number for number, scope_id in enumerate(scope_ids)}
+        self._policies = {policy: number for number, policy in enumerate(policies)}
         self._digests = bytearray()
         self._packed = bytearray()
         self._ends = array("Q", (0,))
@@ -303,6 +336,7 @@ class _Builder:
     def add(self, digest: bytes, entry: KeyEntry) -> None:
         """Append one key, whose digest is above all before it."""
         number = self._numbers.setdefault(entry.scope_id, len(self._numbers))
+        own = entry.residency
         row = (
             entry.id,
             entry.name,
@@ -312,6 +346,7 @@ class _Builder:
             entry.tags,
             entry.expires_at_ms,
             entry.blocked,
+            None if own is None else self._policies.setdefault(own, len(self._policies)),
         )
         self._digests += digest
         self._packed += _pack(row)
@@ -335,4 +370,12 @@ class _Builder:
         for (prefix,) in iter_unpack(">Q24x", self._digests):
             sizes[(prefix >> shift) + 1] += 1
         buckets = array("I", accumulate(sizes))
-        return _Bulk(bytes(self._digests), bytes(self._packed), self._ends, buckets, shift, tuple(self._numbers))
+        return _Bulk(
+            bytes(self._digests),
+            bytes(self._packed),
+            self._ends,
+            buckets,
+            shift,
+            tuple(self._numbers),
+            tuple(self._policies),
+        )

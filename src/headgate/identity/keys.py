@@ -5,10 +5,11 @@ from fnmatch import translate
 from functools import lru_cache
 from typing import Final
 
-from headgate.domain.access import VirtualKey
+from headgate.domain.access import PRIORITY_TAG, Priority, VirtualKey
 
 SANDBOX_PREFIX: Final = "sandbox/"
 _ANY: Final = "*"
+_PRIORITIES: Final = {priority.value: priority for priority in Priority}
 _WILD: Final = re.compile(r"[*?\[]")
 
 
@@ -41,6 +42,14 @@ def may_use_model(key: VirtualKey, model: str, *, is_sandbox: bool = False) -> b
     if _ANY in models:
         return True
     return bool(models) and _matcher(models).match(model) is not None
+
+
+def priority_of(key: VirtualKey) -> Priority:
+    """Return the priority that the key's own tags give it; what a caller sends as tags has no say."""
+    for name, value in key.tags:
+        if name == PRIORITY_TAG:
+            return _PRIORITIES.get(value, Priority.NORMAL)
+    return Priority.NORMAL
 
 
 @lru_cache(maxsize=4096)

@@ -139,6 +139,8 @@ ROUTES: Final[tuple[Row, ...]] = (
     Row("GET", "/admin/v1/tokens/{id}", P.TOKENS_READ),
     Row("DELETE", "/admin/v1/tokens/{id}", P.TOKENS_WRITE),
     Row("GET", "/admin/v1/models", P.MODELS_READ),
+    Row("GET", "/admin/v1/configuration", P.OPERATE),
+    Row("POST", "/admin/v1/configuration/reload", P.OPERATE),
     Row("GET", "/admin/v1/requests", P.REQUESTS_READ),
     Row("GET", "/admin/v1/requests/{id}", P.REQUESTS_READ),
     Row("GET", "/admin/v1/usage", P.USAGE_READ),

@@ -11,7 +11,6 @@ from headgate.migration.finding import (
     Finding,
     Outcome,
     Verdict,
-    approximated,
     found,
     judge,
     refused,
@@ -19,7 +18,8 @@ from headgate.migration.finding import (
 from headgate.migration.given import Given, is_off, members
 from headgate.migration.litellm_export import Export
 from headgate.migration.litellm_keys import Key, Known, translate_keys
-from headgate.migration.litellm_models import Models, alias_of, translate_models
+from headgate.migration.litellm_models import Models, translate_models
+from headgate.migration.litellm_routing import ALIASES, DEFAULT, FALLBACKS, STRATEGY, Routing, with_losses, written
 from headgate.migration.litellm_settings import OPTIONS, SECTIONS
 from headgate.migration.litellm_targets import PriceOf
 from headgate.migration.rendering import Noted, render
@@ -78,16 +78,16 @@ def translate(
         organization: the slug for keys that name no organization.
     """
     sections = {given.option: given for given in members(root, "")}
-    models = translate_models(source, sections.get("model_list"), sections.get("credential_list"), price_of)
-    findings = list(models.findings)
     settings, judged = _settings(sections)
-    aliases, judged = _further_aliases(settings.pop("aliases", ()), models, judged)
-    findings += [found(source, given, verdict) for given, verdict in judged]
-    text = render(_configuration(settings, models, aliases), _head(source))
+    routing = _routing(settings)
+    models = translate_models(source, sections.get("model_list"), sections.get("credential_list"), price_of, routing)
+    findings = list(models.findings)
+    findings += [found(source, given, with_losses(verdict, models.leads)) for given, verdict in judged]
+    text = render(_configuration(settings, models), _head(source))
     variables = _VARIABLE.findall(text)
     files = [File(CONFIGURATION, text)]
     if export is not None:
-        names = (*models.deployments, *(alias["alias"] for alias in aliases))
+        names = (*models.aliases, *models.leads.further)
         keys, of_keys = translate_keys(export_source, export, Known(models.groups, names), organization)
         findings += of_keys
         files += _desired(keys, export_source)
@@ -129,32 +129,26 @@ def _judged(section: Given) -> Iterable[tuple[Given, Verdict]]:
         yield option, judge(option, OPTIONS.get(name, UNKNOWN))
 
 
-def _further_aliases(
-    pairs: Sequence[tuple[str, str]], models: Models, judged: list[tuple[Given, Verdict]]
-) -> tuple[list[dict[str, Any]], list[tuple[Given, Verdict]]]:
-    """Return the aliases of ``model_group_alias``, and the verdicts with those named that lead nowhere."""
-    made = {name: alias_of(name, target, models.deployments) for name, target in pairs}
-    lost = sorted(name for name, alias in made.items() if alias is None)
-    if lost:
-        said = ", ".join(lost)
-        judged = [
-            (
-                given,
-                approximated(f"{verdict.reason}; left out, because its model is not written: {said}", *verdict.puts),
-            )
-            if any(place == "aliases" for place, _ in verdict.puts)
-            else (given, verdict)
-            for given, verdict in judged
-        ]
-    return [alias for alias in made.values() if alias is not None], judged
+def _routing(settings: dict[str, Any]) -> Routing:
+    """Take out of ``settings`` what says how models are chosen."""
+    default = Routing()
+    return Routing(
+        strategy=settings.pop(STRATEGY, default.strategy),
+        fallbacks={place: settings.pop(place, ()) for place in FALLBACKS.values()},
+        default=settings.pop(DEFAULT, ()),
+        aliases=settings.pop(ALIASES, ()),
+    )
 
 
-def _configuration(settings: Mapping[str, Any], models: Models, aliases: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _configuration(settings: Mapping[str, Any], models: Models) -> dict[str, Any]:
     blocks: dict[str, dict[str, Any]] = {"server": {}, "timeouts": {}}
     for place, value in settings.items():
         block, _, key = place.partition(".")
         blocks[block][key] = value
-    further = [Noted("from router_settings.model_group_alias", alias) for alias in aliases]
+    further = [
+        Noted("from router_settings.model_group_alias", written(name, target))
+        for name, target in models.leads.further.items()
+    ]
     return {**blocks, "providers": models.providers, "models": [*models.models, *further]}
 
 

@@ -7,18 +7,18 @@ The names are those of LiteLLM's ``litellm_params`` and ``model_info`` (docs.lit
 from functools import partial
 from typing import Final
 
+from headgate.migration import litellm_routing as route
 from headgate.migration import litellm_values as read
 from headgate.migration.finding import Handling, absent, not_built, refused, translated
 
 _RATES: Final = absent(
-    "a deployment has no limit of its own here: give the model one in each organization (`headgate limits set --model`)"
+    "a deployment has no such limit here: give the model one in each organization (`headgate limits set --model`)"
 )
 _BUDGETS: Final = absent(
     "a deployment has no budget of its own here: give the model one in each organization (`headgate budgets create "
     "--model`)"
 )
-_ROUTING: Final = not_built("routing over several deployments", "an alias has one")
-_RETRIES: Final = not_built("retries", "a failed request is answered with its error")
+_BY_CONTENT: Final = not_built("routing by what a prompt says", "rules go by tags, end user and length")
 _TAGS: Final = not_built("routing by tags", "every key reaches the deployment")
 _GUARDRAILS: Final = not_built("guardrails", "neither input nor output is checked")
 _ENTRA: Final = not_built("Entra ID", "give the resource's own key as api_key")
@@ -90,8 +90,8 @@ PARAMS: Final[dict[str, Handling]] = {
     "stream_idle_timeout": partial(read.put_duration, "idle"),
     "litellm_credential_name": partial(read.put_text, "credential_name"),
     # who may be asked how often, and in what order
-    "rpm": _RATES,
-    "tpm": _RATES,
+    "rpm": partial(route.put_count, "rpm"),
+    "tpm": partial(route.put_count, "tpm"),
     "itpm": _RATES,
     "otpm": _RATES,
     "max_parallel_requests": _RATES,
@@ -99,11 +99,11 @@ PARAMS: Final[dict[str, Handling]] = {
     "default_api_key_rpm_limit": _RATES,
     "max_budget": _BUDGETS,
     "budget_duration": _BUDGETS,
-    "weight": _ROUTING,
-    "order": _ROUTING,
-    "cooldown_time": _ROUTING,
-    "max_retries": _RETRIES,
-    "num_retries": _RETRIES,
+    "weight": partial(route.put_number, "weight"),
+    "order": partial(route.put_number, "order"),
+    "cooldown_time": route.BREAKER,
+    "max_retries": route.ATTEMPTS,
+    "num_retries": route.ATTEMPTS,
     "tags": _TAGS,
     "tag_regex": _TAGS,
     "guardrails": _GUARDRAILS,
@@ -173,11 +173,11 @@ PARAMS: Final[dict[str, Handling]] = {
     "keepalive_seconds": absent("a provider's own pings are passed on"),
     "allow_client_keepalive_override": absent("a provider's own pings are passed on"),
     "max_file_size_mb": not_built("files and batches", "their routes answer 404"),
-    "auto_router_config_path": _ROUTING,
-    "auto_router_config": _ROUTING,
-    "auto_router_default_model": _ROUTING,
-    "auto_router_embedding_model": _ROUTING,
-    "complexity_router_config": _ROUTING,
+    "auto_router_config_path": _BY_CONTENT,
+    "auto_router_config": _BY_CONTENT,
+    "auto_router_default_model": _BY_CONTENT,
+    "auto_router_embedding_model": _BY_CONTENT,
+    "complexity_router_config": _BY_CONTENT,
     "litellm_trace_id": absent("every request has an id of its own"),
 }
 
@@ -213,8 +213,8 @@ INFO: Final[dict[str, Handling]] = {
     "health_check_model": not_built("health checks of deployments", "none is sent"),
     "disable_background_health_check": translated("no health check is sent to a provider"),
     "health_check_timeout": not_built("health checks of deployments", "none is sent"),
-    "allowed_fails": _ROUTING,
-    "cooldown_time": _ROUTING,
+    "allowed_fails": route.BREAKER,
+    "cooldown_time": route.BREAKER,
     "description": _FOR_PEOPLE,
     "created_at": _FOR_PEOPLE,
     "created_by": _FOR_PEOPLE,

@@ -19,11 +19,14 @@ from headgate.migration.finding import (
 )
 from headgate.migration.given import Given, is_off, items, literal
 from headgate.migration.litellm_deployments import INFO, PARAMS
+from headgate.migration.litellm_routing import Leads, Routing, leads_of, share
 from headgate.migration.litellm_targets import NAME, PriceOf, Target, UnfitError, target_of
 from headgate.migration.rendering import Noted
 from headgate.settings import values
 
-_ONE: Final = "not built yet: routing over several deployments; an alias has one, and line {line} is it"
+_TWICE: Final = (
+    "line {line} is the same model of the same provider, which stands once in an alias: give that one more weight"
+)
 _NO_BLOCK: Final = refused("expected a block of options")
 _WINS: Final = refused("another option of the entry says it too, and wins")
 
@@ -52,45 +55,70 @@ class Models(Struct, frozen=True):
     findings: tuple[Finding, ...]
     groups: dict[str, tuple[str, ...]]
     """Access group → the aliases in it."""
-    deployments: dict[str, dict[str, Any]]
-    """Alias → its deployment."""
+    aliases: tuple[str, ...]
+    leads: Leads
 
 
-def translate_models(source: str, model_list: Given | None, credential_list: Given | None, price_of: PriceOf) -> Models:
-    """Return what the entries become. Of several with one name the first that Headgate can have is taken."""
+def translate_models(
+    source: str, model_list: Given | None, credential_list: Given | None, price_of: PriceOf, routing: Routing
+) -> Models:
+    """Return what the entries become. Those with one name are deployments of one alias, as far as Headgate has them."""
     credentials = _credentials(credential_list)
     findings: list[Finding] = []
-    chosen: dict[str, Chosen] = {}
+    chosen: list[Chosen] = []
     for item in () if model_list is None else items(model_list):
         entry = _read(item, credentials)
         try:
             _check_alias(entry)
-            first = chosen.get(entry.alias)
-            if first is not None:
-                raise UnfitError(_ONE.format(line=first.entry.given.line))
-            chosen[entry.alias] = Chosen(entry, target_of(entry.facts, price_of))
+            chosen.append(Chosen(entry, target_of(entry.facts, price_of)))
         except UnfitError as error:
             findings.append(found(source, item, refused(str(error))))
-    chosen = {alias: replace(each, target=_as_named(each.target, chosen.values())) for alias, each in chosen.items()}
-    names = _names(chosen.values())
+    groups: dict[str, list[Chosen]] = {}
+    for each in (replace(each, target=_as_named(each.target, chosen)) for each in chosen):
+        group = groups.setdefault(each.entry.alias, [])
+        first = next((other for other in group if _is_same(each.target, other.target)), None)
+        if first is None:
+            group.append(each)
+            continue
+        findings.append(found(source, each.entry.given, refused(_TWICE.format(line=first.entry.given.line))))
+    leads = leads_of(routing, tuple(groups))
+    names = _names(groups, leads)
     providers: dict[str, Any] = {}
-    deployments: dict[str, dict[str, Any]] = {}
-    for alias, each in chosen.items():
-        name = names[each.target.provider]
-        line = each.entry.given.line
-        providers.setdefault(name, Noted(f"from line {line}", _plain(each.target.provider)))
-        deployments[alias] = _deployment(name, each.target)
-        findings += _findings(source, each, name)
-    findings += _credential_findings(source, credential_list, chosen.values(), {each.option for each in findings})
-    models = tuple(
-        Noted(f"from line {each.entry.given.line}", {"alias": literal(alias), "deployments": [deployments[alias]]})
-        for alias, each in chosen.items()
-    )
+    models: list[Noted] = []
+    for alias, group in groups.items():
+        deployments: list[dict[str, Any]] = []
+        shares = share([each.entry.facts for each in group], routing.strategy)
+        for each, part in zip(group, shares, strict=True):
+            name = names[each.target.provider]
+            providers.setdefault(name, Noted(_from([each]), _plain(each.target.provider)))
+            deployments.append(_deployment(name, each.target, part.settings))
+            findings += _findings(source, each, {**each.target.verdicts, **part.verdicts}, name)
+        model: dict[str, Any] = {"alias": literal(alias)}
+        if len(group) > 1:
+            model["strategy"] = routing.strategy
+        model["deployments"] = deployments
+        if alias in leads.fallbacks:
+            model["fallbacks"] = {
+                failure: [literal(target) for target in targets] for failure, targets in leads.fallbacks[alias].items()
+            }
+        models.append(Noted(_from(group), model))
+    written = [each for group in groups.values() for each in group]
+    findings += _credential_findings(source, credential_list, written, {each.option for each in findings})
     for given in (model_list, credential_list):
         if given is not None and not items(given):
             verdict = absent("it is empty") if is_off(given.node) else refused("expected a list")
             findings.append(found(source, given, judge(given, verdict)))
-    return Models(providers, models, tuple(_once(findings)), _groups(chosen), deployments)
+    return Models(providers, tuple(models), tuple(_once(findings)), _groups(groups), tuple(groups), leads)
+
+
+def _is_same(one: Target, other: Target) -> bool:
+    return (one.provider, one.model) == (other.provider, other.model)
+
+
+def _from(group: Sequence[Chosen]) -> str:
+    """Say where a thing comes from."""
+    lines = [str(each.entry.given.line) for each in group]
+    return f"from line {lines[0]}" if len(lines) == 1 else f"from lines {', '.join(lines[:-1])} and {lines[-1]}"
 
 
 def _read(item: Given, credentials: Mapping[str, tuple[Given, ...]]) -> Entry:
@@ -163,23 +191,24 @@ def _as_named(target: Target, chosen: Iterable[Chosen]) -> Target:
     return replace(target, provider=tuple({**settings, "credential": named}.items()))
 
 
-def _names(chosen: Iterable[Chosen]) -> dict[tuple[Any, ...], str]:
+def _names(groups: Mapping[str, Sequence[Chosen]], leads: Leads) -> dict[tuple[Any, ...], str]:
     """Allot names to providers: the vendor's kind, counted up where there are several.
 
     Clients may send ``name/model`` for any provider, and that wins over a glob. So the name before a glob's slash goes
     to the glob's own provider where they mean the same, and to no other.
     """
     names: dict[tuple[Any, ...], str] = {}
-    chosen = tuple(chosen)
+    chosen = [each for group in groups.values() for each in group]
     reserved: set[str] = set()
-    for each in chosen:
-        prefix, slash, rest = each.entry.alias.partition("/")
+    for alias, group in groups.items():
+        prefix, slash, rest = alias.partition("/")
         if not slash or "*" not in rest:
             continue
         reserved.add(prefix)
-        same = rest == "*" == each.target.model and each.target.price is None
-        if same and each.target.provider not in names and prefix not in names.values() and _is_name(prefix):
-            names[each.target.provider] = prefix
+        target = group[0].target
+        same = rest == "*" == target.model and target.price is None and len(group) == 1 and alias not in leads.fallbacks
+        if same and target.provider not in names and prefix not in names.values() and _is_name(prefix):
+            names[target.provider] = prefix
     for each in chosen:
         if each.target.provider in names:
             continue
@@ -204,8 +233,8 @@ def _plain(settings: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return {name: dict(value) if name in ("timeouts", "headers") else value for name, value in settings}
 
 
-def _deployment(name: str, target: Target) -> dict[str, Any]:
-    deployment: dict[str, Any] = {"provider": name, "model": literal(target.model)}
+def _deployment(name: str, target: Target, share: Mapping[str, Any]) -> dict[str, Any]:
+    deployment: dict[str, Any] = {"provider": name, "model": literal(target.model), **share}
     if target.region is not None:
         deployment["region"] = target.region
     if target.price is not None:
@@ -213,8 +242,7 @@ def _deployment(name: str, target: Target) -> dict[str, Any]:
     return deployment
 
 
-def _findings(source: str, chosen: Chosen, name: str) -> list[Finding]:
-    verdicts = chosen.target.verdicts
+def _findings(source: str, chosen: Chosen, verdicts: Mapping[str, Verdict], name: str) -> list[Finding]:
     findings: list[Finding] = []
     for given, own in chosen.entry.judged:
         verdict = next((verdicts[fact] for fact, _ in own.puts if fact in verdicts), own)
@@ -262,25 +290,14 @@ def _credential_findings(
     return findings
 
 
-def _groups(chosen: Mapping[str, Chosen]) -> dict[str, tuple[str, ...]]:
-    groups: dict[str, tuple[str, ...]] = {}
-    for alias, each in chosen.items():
+def _groups(chosen: Mapping[str, Sequence[Chosen]]) -> dict[str, tuple[str, ...]]:
+    groups: dict[str, dict[str, None]] = {}
+    for alias, each in ((alias, each) for alias, group in chosen.items() for each in group):
         for group in each.entry.facts.get("groups", ()):
-            groups[group] = (*groups.get(group, ()), alias)
-    return groups
+            groups.setdefault(group, {})[alias] = None
+    return {group: tuple(aliases) for group, aliases in groups.items()}
 
 
 def _once(findings: Iterable[Finding]) -> Iterable[Finding]:
     """Leave out repetitions: a credential that several deployments name is judged for each of them."""
     return dict.fromkeys(findings)
-
-
-def alias_of(name: str, target: str, deployments: Mapping[str, dict[str, Any]]) -> dict[str, Any] | None:
-    """Return a further alias that leads where ``target`` leads; ``None`` where it cannot be."""
-    try:
-        values.parse_alias(name)
-    except ValueError:
-        return None
-    if target not in deployments or name in deployments or "*" in target:
-        return None
-    return {"alias": literal(name), "deployments": [deployments[target]]}

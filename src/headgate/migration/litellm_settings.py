@@ -6,6 +6,7 @@ changes the rows that say ``not_built`` today, and nothing else here.
 
 from typing import Final
 
+from headgate.migration import litellm_routing as route
 from headgate.migration import litellm_values as read
 from headgate.migration.finding import Handling, absent, approximated, not_built, refused, translated
 
@@ -27,9 +28,14 @@ _PERIODS: Final = translated("a period ends by the calendar: there is no job tha
 _WORKERS: Final = absent(
     "one process answers everything; see server.max_connections, and rate_limits.concurrency of organizations and keys"
 )
-_ROUTING: Final = not_built("routing over several deployments", "one request is one upstream try")
-_RETRIES: Final = not_built("retries", "a failed request is answered with its error")
-_FALLBACKS: Final = not_built("fallbacks", "a failed request is not tried on another model")
+_AFFINITY: Final = absent("strategy: balanced weighs whether the provider's prompt cache is warm; nothing else sticks")
+_FITS: Final = absent(
+    "a prompt that does not fit is answered with the provider's error, or by fallbacks.context_length if there are any"
+)
+_QUEUE: Final = absent("no request waits in a queue by priority")
+_FALLBACK_ACCESS: Final = absent(
+    "a key that may send an alias may be answered by whatever the alias falls back to: leave such fallbacks out"
+)
 _CACHE: Final = not_built("response caching", "every request goes to its provider")
 _GUARDRAILS: Final = not_built("guardrails", "neither input nor output is checked")
 _TELEMETRY: Final = not_built(
@@ -122,7 +128,7 @@ OPTIONS: Final[dict[str, Handling]] = {
     "general_settings.max_queued_requests_per_worker": _WORKERS,
     "general_settings.admission_queue_timeout_seconds": _WORKERS,
     "general_settings.token_rate_limit_type": absent("limits of tokens count input and output together"),
-    "general_settings.disable_retry_on_max_parallel_request_limit_error": _RETRIES,
+    "general_settings.disable_retry_on_max_parallel_request_limit_error": route.ATTEMPTS,
     "general_settings.disable_batch_input_file_rate_limiting": _FILES,
     "general_settings.skip_batch_input_file_rate_limiting_for_providers": _FILES,
     "general_settings.max_batch_file_size_mb": _FILES,
@@ -138,8 +144,8 @@ OPTIONS: Final[dict[str, Handling]] = {
     "general_settings.fail_closed_budget_enforcement": _KEPT,
     "general_settings.proxy_budget_rescheduler_min_time": _PERIODS,
     "general_settings.proxy_budget_rescheduler_max_time": _PERIODS,
-    "general_settings.enforce_fallback_model_access": _FALLBACKS,
-    "general_settings.enforce_fallback_budget": _FALLBACKS,
+    "general_settings.enforce_fallback_model_access": _FALLBACK_ACCESS,
+    "general_settings.enforce_fallback_budget": _KEPT,
     "general_settings.cancel_on_disconnect": approximated(
         "a stream ends with its client; a whole answer is waited for up to ten seconds more, because it is billed"
     ),
@@ -245,13 +251,13 @@ OPTIONS: Final[dict[str, Handling]] = {
         "Anthropic's format", "/v1/messages answers 404"
     ),
     "litellm_settings.route_all_chat_openai_to_responses": _RESPONSES,
-    "litellm_settings.num_retries": _RETRIES,
-    "litellm_settings.allowed_fails": _ROUTING,
-    "litellm_settings.cooldown_time": _ROUTING,
-    "litellm_settings.fallbacks": _FALLBACKS,
-    "litellm_settings.default_fallbacks": _FALLBACKS,
-    "litellm_settings.context_window_fallbacks": _FALLBACKS,
-    "litellm_settings.content_policy_fallbacks": _FALLBACKS,
+    "litellm_settings.num_retries": route.ATTEMPTS,
+    "litellm_settings.allowed_fails": route.BREAKER,
+    "litellm_settings.cooldown_time": route.BREAKER,
+    "litellm_settings.fallbacks": route.error_fallbacks,
+    "litellm_settings.default_fallbacks": route.default_fallbacks,
+    "litellm_settings.context_window_fallbacks": route.context_fallbacks,
+    "litellm_settings.content_policy_fallbacks": route.content_fallbacks,
     "litellm_settings.cache": _CACHE,
     "litellm_settings.cache_params": _CACHE,
     "litellm_settings.enable_caching_on_provider_specific_optional_params": _CACHE,
@@ -309,40 +315,48 @@ OPTIONS: Final[dict[str, Handling]] = {
     "litellm_settings.prompts": _PROMPTS,
     "litellm_settings.global_prompt_directory": _PROMPTS,
     # router_settings
-    "router_settings.model_group_alias": read.model_group_alias,
+    "router_settings.model_group_alias": route.model_group_alias,
     "router_settings.timeout": read.total_timeout,
     "router_settings.stream_timeout": read.first_event_timeout,
     "router_settings.ttft_timeout": read.first_event_timeout,
     "router_settings.stream_idle_timeout": read.idle_timeout,
     "router_settings.keepalive_seconds": absent("a provider's own pings are passed on"),
     "router_settings.allow_client_keepalive_override": absent("a provider's own pings are passed on"),
-    "router_settings.routing_strategy": _ROUTING,
-    "router_settings.routing_strategy_args": _ROUTING,
-    "router_settings.routing_groups": _ROUTING,
-    "router_settings.num_retries": _RETRIES,
-    "router_settings.max_retries": _RETRIES,
-    "router_settings.retry_after": _RETRIES,
-    "router_settings.retry_policy": _RETRIES,
-    "router_settings.model_group_retry_policy": _RETRIES,
-    "router_settings.enable_weighted_failover": _ROUTING,
-    "router_settings.allowed_fails": _ROUTING,
-    "router_settings.allowed_fails_policy": _ROUTING,
-    "router_settings.cooldown_time": _ROUTING,
-    "router_settings.disable_cooldowns": _ROUTING,
+    "router_settings.routing_strategy": route.routing_strategy,
+    "router_settings.routing_strategy_args": absent(
+        "a strategy has no arguments; balance weighs the aims of strategy: balanced"
+    ),
+    "router_settings.routing_groups": absent(
+        "all models get the strategy of routing_strategy: change it where one should differ"
+    ),
+    "router_settings.num_retries": route.ATTEMPTS,
+    "router_settings.max_retries": route.ATTEMPTS,
+    "router_settings.retry_after": approximated(
+        "a provider's retry-after is heeded; else a pause grows from 100 ms by chance"
+    ),
+    "router_settings.retry_policy": route.ATTEMPTS,
+    "router_settings.model_group_retry_policy": route.ATTEMPTS,
+    "router_settings.enable_weighted_failover": translated("after a failure another deployment is always tried"),
+    "router_settings.allowed_fails": route.BREAKER,
+    "router_settings.allowed_fails_policy": route.BREAKER,
+    "router_settings.cooldown_time": route.BREAKER,
+    "router_settings.disable_cooldowns": absent(
+        "a deployment that fails is always passed over for a while, but never the last one"
+    ),
     "router_settings.enable_health_check_routing": _HEALTH,
     "router_settings.background_health_check_model_groups": _HEALTH,
     "router_settings.health_check_staleness_threshold": _HEALTH,
     "router_settings.health_check_ignore_transient_errors": _HEALTH,
-    "router_settings.fallbacks": _FALLBACKS,
-    "router_settings.default_fallbacks": _FALLBACKS,
-    "router_settings.context_window_fallbacks": _FALLBACKS,
-    "router_settings.content_policy_fallbacks": _FALLBACKS,
-    "router_settings.max_fallbacks": _FALLBACKS,
-    "router_settings.enable_pre_call_check": _ROUTING,
-    "router_settings.enable_pre_call_checks": _ROUTING,
-    "router_settings.optional_pre_call_checks": _ROUTING,
-    "router_settings.deployment_affinity_ttl_seconds": _ROUTING,
-    "router_settings.model_group_affinity_config": _ROUTING,
+    "router_settings.fallbacks": route.error_fallbacks,
+    "router_settings.default_fallbacks": route.default_fallbacks,
+    "router_settings.context_window_fallbacks": route.context_fallbacks,
+    "router_settings.content_policy_fallbacks": route.content_fallbacks,
+    "router_settings.max_fallbacks": route.ATTEMPTS,
+    "router_settings.enable_pre_call_check": _FITS,
+    "router_settings.enable_pre_call_checks": _FITS,
+    "router_settings.optional_pre_call_checks": _AFFINITY,
+    "router_settings.deployment_affinity_ttl_seconds": _AFFINITY,
+    "router_settings.model_group_affinity_config": _AFFINITY,
     "router_settings.enable_tag_filtering": not_built("routing by tags", "every key reaches the same deployment"),
     "router_settings.tag_filtering_match_any": not_built("routing by tags", "every key reaches the same deployment"),
     "router_settings.tag_routing_prefix": not_built("routing by tags", "every key reaches the same deployment"),
@@ -352,8 +366,8 @@ OPTIONS: Final[dict[str, Handling]] = {
     "router_settings.default_max_parallel_requests": absent(
         "a deployment has no limit of its own here: see the rate limits of models"
     ),
-    "router_settings.default_priority": _ROUTING,
-    "router_settings.polling_interval": _ROUTING,
+    "router_settings.default_priority": _QUEUE,
+    "router_settings.polling_interval": _QUEUE,
     "router_settings.default_litellm_params": _BODY,
     "router_settings.ignore_invalid_deployments": refused("a configuration that cannot work does not start"),
     "router_settings.cache_responses": _CACHE,

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from headgate.migration.finding import UNKNOWN, Verdict, absent, approximated, refused, translated
-from headgate.migration.given import Given, as_written, exact, is_off, is_reference, members, plain, reference
+from headgate.migration.given import Given, as_written, exact, is_off, is_reference, plain, reference
 from headgate.settings import values
 
 _NOT_TEXT: Final = refused("expected one value here; it is left out")
@@ -101,27 +101,6 @@ def seconds(given: Given) -> str | None:
 total_timeout: Final = partial(_timeout, "total", "the whole exchange with the provider")
 first_event_timeout: Final = partial(_timeout, "first_event", "until the answer's first byte, streamed or not")
 idle_timeout: Final = partial(_timeout, "idle", "between two pieces of the answer, tokens or not")
-
-
-def model_group_alias(given: Given) -> Verdict:
-    """Further names of models: a name, or ``{model: NAME, hidden: true}``."""
-    pairs: list[tuple[str, str]] = []
-    exactly = True
-    for each in given.members():
-        target = each.text
-        if target is None:
-            inner = {below.key: below for below in members(each.node, "")}
-            target = inner["model"].text if "model" in inner else None
-            exactly = False
-        if target is None:
-            return _NOT_TEXT
-        name = each.option.removeprefix(given.option + ".")
-        pairs.append((name, target))
-    if not pairs:
-        return absent("there is none")
-    verdict = translated if exactly else approximated
-    detail = "" if exactly else "; none of them is hidden from GET /v1/models"
-    return verdict(f"each name becomes an alias of its own{detail}", ("aliases", tuple(pairs)))
 
 
 # ── options of one deployment ──────────────────────────────────────────────────────────────────────────────────────

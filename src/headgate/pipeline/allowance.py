@@ -135,8 +135,10 @@ class Allowance:
         "_control",
         "_held",
         "_held_nano_usd",
+        "_held_tokens",
         "_max_output_tokens",
         "_measured",
+        "_most_held_nano_usd",
         "_output",
         "_path",
         "_prepared",
@@ -158,6 +160,10 @@ class Allowance:
         self._held: Held | None = None
         self._held_nano_usd = 0
         """What is held at this moment."""
+        self._held_tokens = 0
+        """Likewise, of tokens."""
+        self._most_held_nano_usd = 0
+        """All that was held for the request's tries."""
         self._max_output_tokens: int | None = None
         self._refused_by: str | None = None
         self._waited_s = 0.0
@@ -184,6 +190,7 @@ class Allowance:
 
         Only where a budget may refuse; rate limits never edit a request, and what is free needs no bound.
         """
+        self._asked = asked
         form, deployment = self._trace.call.wire_format, asked.deployment
         output = self._output = output_bound(form, asked.envelope, deployment.capabilities)
         if not (output.is_ours and self._path.has_enforced_money) or deployment.price == FREE:
@@ -220,7 +227,48 @@ class Allowance:
             raise self._refused(outcome)
         self._prepared = prepared
         self._held = outcome
-        self._held_nano_usd = outcome.held_nano_usd
+        self._held_nano_usd = self._most_held_nano_usd = outcome.held_nano_usd
+        self._held_tokens = _tokens_of(self._measured)
+        return prepared
+
+    async def move(self, prepared: Prepared, used: Settled) -> Prepared:
+        """Post what a try that failed is billed for, and hold the most that the next one, ``prepared``, can use.
+
+        Raises:
+            HeadgateError: a limit refuses it, or the ledger is unavailable. What was held is held until `end`.
+        """
+        if self._held is None:
+            return prepared
+        call, control, ledger = self._trace.call, self._control, self._control.ledger
+        spent_tokens = 0
+        if used.quality is not UsageQuality.NONE:
+            spent_tokens = min(used.usage.total_tokens, MAX_TOKENS)
+            payee = self._prepared.deployment.provider if self._prepared is not None else ""
+            thresholds = ledger.post_part(call.request_id, used.cost_nano_usd, spent_tokens, payee)
+            self._held_nano_usd = max(0, self._held_nano_usd - used.cost_nano_usd)
+            self._tell(thresholds)
+        sent, output = prepared.envelope, self._output
+        if output is None or prepared.is_translated(call):
+            sent = sent_envelope(prepared, call)
+            output = output_bound(prepared.wire_format, sent, prepared.deployment.capabilities)
+        tenant_key = control.tenant_key(self._asked.key.path[0].id)
+        measured = measure(prepared, sent, output, control.anchors, tenant_key)
+        self._check(measured)
+        self._held_tokens -= spent_tokens
+        more_tokens = max(0, _tokens_of(measured) - self._held_tokens)
+        more = Ask(
+            max(0, (measured.cost_nano_usd or 0) - self._held_nano_usd), more_tokens, min(more_tokens, spent_tokens)
+        )
+        if more.nano_usd or more.tokens:
+            began = time.perf_counter()
+            outcome = await ledger.extend(call.request_id, more)
+            self._waited_s += time.perf_counter() - began
+            if isinstance(outcome, Refusal):
+                raise self._refused(outcome)
+            self._held_nano_usd += more.nano_usd
+            self._most_held_nano_usd += more.nano_usd
+            self._held_tokens += more.tokens
+        self._measured, self._prepared = measured, prepared
         return prepared
 
     @property
@@ -251,8 +299,7 @@ class Allowance:
             trace.spending = self._spending(0)
             control.keep(trace.record(settled, now))
             return
-        if settled.quality is not UsageQuality.PROVIDER or not settled.priced:
-            settled = self._affirmed(settled)
+        settled = self.affirm(settled)
         amount = settled.cost_nano_usd
         overrun = amount - self._held_nano_usd
         trace.spending = self._spending(overrun)
@@ -264,7 +311,7 @@ class Allowance:
             ledger.void(request_id, payload=record)
             return
         tokens = min(settled.usage.total_tokens, MAX_TOKENS)
-        payee = self._asked.deployment.provider
+        payee = self._prepared.deployment.provider if self._prepared is not None else ""
         settlement = ledger.settle(request_id, amount, tokens, payee=payee, payload=record)
         if settlement.thresholds:
             self._tell(settlement.thresholds)
@@ -350,8 +397,12 @@ class Allowance:
         wait_s, deadline_s = self._control.budget_wait_s, self._trace.call.timeout_s
         return wait_s if deadline_s is None else min(wait_s, deadline_s)
 
-    def _affirmed(self, settled: Settled) -> Settled:
+    def affirm(self, settled: Settled) -> Settled:
         """Let what is not the provider's own word cost what was held at most, and all of it where nothing is known."""
+        if self._held is None or (settled.quality is UsageQuality.PROVIDER and settled.priced):
+            return settled
+        if settled.quality is UsageQuality.NONE:
+            return settled
         held = self._held_nano_usd
         if held and settled.quality is UsageQuality.COUNTED and _broke_off(self._trace):
             return replace(settled, cost_nano_usd=held, priced=True, quality=UsageQuality.BOUND)
@@ -375,7 +426,7 @@ class Allowance:
     def _spending(self, overrun: int) -> Spending:
         measured, held = self._measured, self._held
         return Spending(
-            0 if held is None else held.held_nano_usd,
+            self._most_held_nano_usd,
             None if measured is None else measured.input_tokens,
             None if measured is None else measured.bound_by,
             self._max_output_tokens,
@@ -415,6 +466,10 @@ def _broke_off(trace: Trace) -> bool:
         return False
     # What arrived and could not be read was no answer, and neither was an error in its place.
     return attempt.status < 300 and attempt.error not in (None, "malformed", "error_event")
+
+
+def _tokens_of(measured: Measured) -> int:
+    return (measured.input_tokens or 0) + (measured.output.tokens or 0)
 
 
 def _has_windows(path: LimitPath) -> bool:

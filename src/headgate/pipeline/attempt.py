@@ -1,50 +1,46 @@
-"""One upstream try: send, understand the answer, pass it on.
-
-Until the first content of a stream the caller has seen nothing, so any failure is still a plain error with its own
-status. After it, a failure ends the stream with an explicit error event; nothing is retried and nothing ends normally.
-"""
+"""One upstream try: where it goes, what came back, and its line in the record."""
 
 import asyncio
 import time
-from collections.abc import Awaitable
 from functools import lru_cache
 from typing import Final
 
+from msgspec.structs import replace
+
 from headgate.domain.errors import DeadlineExceededError, HeadgateError
-from headgate.domain.money import format_usd
 from headgate.domain.record import Attempt
+from headgate.domain.routing import FailureClass
+from headgate.domain.usage import TokenUsage
 from headgate.pipeline.allowance import Allowance
 from headgate.pipeline.call import Call, Gateway
-from headgate.pipeline.faults import error_in_stream, error_of_failure, error_of_malformed, error_of_status
-from headgate.pipeline.inline import start
+from headgate.pipeline.faults import Fault, fault_in_answer, fault_of_failure, fault_of_malformed, fault_of_status
 from headgate.pipeline.prepare import Prepared
-from headgate.pipeline.reply import HeaderList, Reply
-from headgate.pipeline.settle import settle
-from headgate.pipeline.trace import Settled, Trace, in_ms
+from headgate.pipeline.reply import HeaderList
+from headgate.pipeline.trace import Trace, in_ms
 from headgate.upstream.transport import (
     Headers,
+    Timeouts,
     TotalTimeoutError,
     UpstreamAnswer,
     UpstreamFailure,
     UpstreamRequest,
 )
-from headgate.wire.format import (
-    FaultyAnswerError,
-    MalformedAnswerError,
-    StreamMeter,
-    UpstreamFault,
-)
-from headgate.wire.translate import TranslatingMeter, translate_answer
+from headgate.wire.format import FaultyAnswerError, MalformedAnswerError, UpstreamFault
 
-_JSON: Final = (b"content-type", b"application/json")
-_EVENT_STREAM: Final = (b"content-type", b"text/event-stream; charset=utf-8")
-_NO_BUFFERING: Final = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 _UPSTREAM_ID_HEADERS: Final = frozenset(
     {b"x-request-id", b"request-id", b"x-amzn-requestid", b"apim-request-id", b"cf-ray"}
 )
 _LONGEST_FAULT_BYTES: Final = 64 * 1024
-_AFTER_END_S: Final = 0.25
-"""How long a provider may take from its end marker to the end of the body; then its connection is given up."""
+_NOTHING: Final = TokenUsage()
+
+
+class AttemptFailedError(Exception):
+    """The provider failed; ``fault`` says what the caller is told and whether another try may help."""
+
+    def __init__(self, fault: Fault) -> None:
+        """Carry the judgement."""
+        super().__init__(fault.error.message)
+        self.fault = fault
 
 
 class InBandFaultError(Exception):
@@ -56,78 +52,16 @@ class InBandFaultError(Exception):
         self.fault = fault
 
 
-async def relay_whole(
-    gateway: Gateway, prepared: Prepared, trace: Trace, reply: Reply, allowance: Allowance | None = None
-) -> Settled:
-    """Fetch a whole answer, meter it, pass its bytes on; return the settlement.
-
-    Raises:
-        HeadgateError: the provider failed; nothing has reached the caller.
-    """
-    this = _Try(gateway, prepared, trace, allowance)
-    try:
-        answer = await this.open()
-        body = await answer.read()
-        trace.upstream_done = gateway.clock()
-        trace.metered = prepared.wire_format.meter_body(body)
-        if prepared.is_translated(trace.call):
-            body = translate_answer(trace.call.wire_format, prepared.wire_format, body, int(time.time()))
-    except BaseException as error:
-        told = this.failed(error)
-        if told is None:
-            raise
-        raise told from error
-    this.note(None)
-    settled = await settle(trace)
-    trace.first_event = gateway.clock()
-    headers = this.headers()
-    headers.append(_JSON)
-    if settled.priced:
-        headers.append((b"x-headgate-cost-usd", format_usd(settled.cost_nano_usd).encode()))
-    waiting = reply.whole(200, headers, body)
-    if waiting is not None:
-        await waiting
-    return settled
-
-
-async def relay_stream(
-    gateway: Gateway, prepared: Prepared, trace: Trace, reply: Reply, allowance: Allowance | None = None
-) -> None:
-    """Pass a stream on as it arrives, metering it on the way.
-
-    Raises:
-        HeadgateError: the provider failed; ``reply.begun`` says whether content has reached the caller.
-    """
-    this = _Try(gateway, prepared, trace, allowance)
-    meter = _meter_of(prepared, trace.call)
-    gate = _Gate(this, meter, reply)
-    try:
-        answer = await this.open()
-        await gate.pump(answer)
-        trace.upstream_done = gateway.clock()
-        if not gate.has_ended:
-            await gate.finish(meter.close())
-    except BaseException as error:
-        told = this.failed(error)
-        if told is None:
-            raise
-        raise told from error
-    finally:
-        trace.metered = meter.metered()
-        if this.answer is not None:
-            await this.answer.aclose()
-    this.note(None)
-
-
-class _Try:
+class Try:
     """One upstream try: where it goes, what came back, and its line in the record."""
 
-    __slots__ = ("_gateway", "_noted", "_prepared", "_sent", "_trace", "_upstream_id", "allowance", "answer")
+    __slots__ = ("_gateway", "_health", "_noted", "_prepared", "_sent", "_trace", "_upstream_id", "allowance", "answer")
 
     def __init__(self, gateway: Gateway, prepared: Prepared, trace: Trace, allowance: Allowance | None) -> None:
         self._gateway = gateway
         self._prepared = prepared
         self._trace = trace
+        self._health = gateway.health.of(prepared.deployment)
         self._noted = False
         self._sent = False
         self._upstream_id: str | None = None
@@ -144,21 +78,29 @@ class _Try:
         return self._trace
 
     async def open(self) -> UpstreamAnswer:
-        """Send the request and return an answer whose status is 2xx. Raises the caller's error for any other."""
-        trace = self._trace
-        trace.dispatched = self.now()
-        prepared = self._prepared
+        """Send the request and return an answer whose status is 2xx.
+
+        Raises:
+            AttemptFailedError: it has another status.
+            UpstreamFailure: there is no answer; `failed` judges it.
+        """
+        trace, prepared = self._trace, self._prepared
         provider = prepared.provider
+        now = self.now()
+        timeouts = _timeouts_of(prepared, trace, now)
+        trace.dispatched = now
+        self._health.begin(now, len(prepared.body) // 4)
         request = UpstreamRequest(
             method="POST",
             target=provider.base_target + prepared.wire_format.upstream_path,
             headers=_headers_of(prepared, trace.call),
             body=prepared.body,
-            timeouts=prepared.timeouts,
+            timeouts=timeouts,
             on_sent=self._note_sent,
         )
         answer = self.answer = await provider.transport.send(request)
         self._upstream_id = _upstream_request_id(answer)
+        self._health.learn_headers(answer.headers, self.now())
         if 200 <= answer.status < 300:
             trace.may_be_billed = True
             return answer
@@ -170,44 +112,72 @@ class _Try:
             pass  # The status has said it all: this is a refusal, if one without its words.
         finally:
             await answer.aclose()
-        fault = prepared.wire_format.parse_fault(body[:_LONGEST_FAULT_BYTES])
-        self.note(f"status_{answer.status}")
-        raise error_of_status(answer.status, fault, dict(answer.headers), provider, time.time())
+        said = prepared.wire_format.parse_fault(body[:_LONGEST_FAULT_BYTES])
+        fault = fault_of_status(answer.status, said, dict(answer.headers), provider, time.time())
+        self._note(f"status_{answer.status}", fault)
+        raise AttemptFailedError(fault)
 
     def _note_sent(self) -> None:
         self._sent = True
 
-    def failed(self, error: BaseException) -> HeadgateError | None:
-        """Note why the try failed; return the caller's error where the provider is at fault, ``None`` elsewhere."""
+    def failed(self, error: BaseException) -> AttemptFailedError | None:
+        """Note why the try failed; return its judgement where the provider is at fault, ``None`` elsewhere."""
         provider = self._prepared.provider
         if isinstance(error, UpstreamFailure):
             self._trace.may_be_billed |= error.sent
-            self.note(error.kind)
             if self._prepared.callers_deadline and isinstance(error, TotalTimeoutError):
-                return DeadlineExceededError("The request's own deadline ran out before the answer was complete.")
-            return error_of_failure(error, provider.name)
+                return self._judged(error.kind, Fault(deadline_exceeded(), FailureClass.DEADLINE))
+            return self._judged(error.kind, fault_of_failure(error, provider.name))
         if isinstance(error, FaultyAnswerError):
             self._trace.may_be_billed = False  # A refusal, whatever its status says.
-            self.note("error_event")
-            return error_in_stream(error.fault, provider)
+            return self._judged("error_event", fault_in_answer(error.fault, provider))
         if isinstance(error, MalformedAnswerError):
-            self.note("malformed")
-            return error_of_malformed(error, provider)
+            return self._judged("malformed", fault_of_malformed(error, provider))
         if isinstance(error, InBandFaultError):
-            self.note("error_event")
-            return error_in_stream(error.fault, provider)
+            return self._judged("error_event", fault_in_answer(error.fault, provider))
         if isinstance(error, asyncio.CancelledError):
             # Once there is a head its status has decided.
             self._trace.may_be_billed |= self._sent and self.answer is None
-            self.note("cancelled")
-        elif not isinstance(error, HeadgateError):
-            self.note("internal")
+            self._note("cancelled", None)
+        elif not isinstance(error, AttemptFailedError | HeadgateError):
+            self._note("internal", None)
         return None
 
-    def note(self, error: str | None) -> None:
-        """Write the try's line; only the first call counts."""
+    def succeeded(self) -> None:
+        """Note that the whole answer came."""
         if self._noted:
             return
+        self._write(None, None)
+        trace = self._trace
+        assert trace.dispatched is not None
+        assert trace.upstream_done is not None
+        usage = trace.metered.usage or _NOTHING
+        first_event = trace.first_event
+        self._health.succeeded(
+            trace.upstream_done,
+            first_event_s=None if first_event is None else first_event - trace.dispatched,
+            duration_s=trace.upstream_done - trace.dispatched,
+            output_tokens=usage.output_tokens,
+            input_tokens=usage.input_tokens,
+            cached_input_tokens=usage.cached_input_tokens,
+        )
+
+    def _judged(self, word: str, fault: Fault) -> AttemptFailedError:
+        self._note(word, fault)
+        return AttemptFailedError(fault)
+
+    def _note(self, error: str, fault: Fault | None) -> None:
+        """Write the line of a try that failed, and tell its health; only the first call counts."""
+        if self._noted:
+            return
+        self._write(error, None if fault is None else fault.failure)
+        now, began = self.now(), self._trace.dispatched
+        if fault is None:
+            self._health.neutral(now, began=began)
+        else:
+            self._health.failed(now, fault.failure, retry_after_s=fault.error.retry_after_s, began=began)
+
+    def _write(self, error: str | None, failure: FailureClass | None) -> None:
         self._noted = True
         trace, deployment, answer = self._trace, self._prepared.deployment, self.answer
         if trace.upstream_done is None:
@@ -223,6 +193,7 @@ class _Try:
                 error=error,
                 duration_ms=in_ms(trace.upstream_done - trace.dispatched),
                 upstream_request_id=self._upstream_id,
+                failure=failure,
             ),
         )
 
@@ -232,7 +203,9 @@ class _Try:
         request_id = call.request_id.encode()
         deployment = prepared.deployment
         headers = [(name, request_id) for name in call.wire_format.id_headers]
-        headers += route_headers(prepared.envelope.model, deployment.provider, deployment.name)
+        # A whole answer is noted before its head is written, a stream after.
+        tries = len(self._trace.attempts) + (not self._noted)
+        headers += route_headers(prepared.envelope.model, deployment.provider, deployment.name, tries)
         if prepared.ignored:
             headers.append((b"x-headgate-ignored", _header_text(", ".join(prepared.ignored))))
         if prepared.clamped_to is not None:
@@ -244,109 +217,24 @@ class _Try:
         return headers
 
 
-class _Gate:
-    """Holds a stream back until its first content, then lets every event through as it comes.
+def deadline_exceeded() -> DeadlineExceededError:
+    """What the caller is told whose own time ran out."""
+    return DeadlineExceededError("The request's own deadline ran out before the answer was complete.")
 
-    The end marker ends the reply at once; what the provider does behind it is of no concern to the caller.
+
+def _timeouts_of(prepared: Prepared, trace: Trace, now: float) -> Timeouts:
+    """Return the provider's time-outs within what is left of the request's own time, over all its tries.
+
+    Raises:
+        AttemptFailedError: nothing is left.
     """
-
-    __slots__ = ("_held", "_meter", "_patience", "_reply", "_try", "has_ended")
-
-    def __init__(self, this: _Try, meter: StreamMeter, reply: Reply) -> None:
-        self._try = this
-        self._meter = meter
-        self._reply = reply
-        self._held: list[bytes] = []
-        self.has_ended = False
-        """The end marker has come and all before it is with the caller."""
-        self._patience = asyncio.timeout(None)
-
-    async def pump(self, answer: UpstreamAnswer) -> None:
-        """Pass the provider's answer on until it ends; returns early where only its end is missing.
-
-        The end is waited for a moment, for then the connection can be used again.
-        """
-        try:
-            async with self._patience:
-                await answer.pump(self.take)
-        except (UpstreamFailure, TimeoutError):
-            if not self.has_ended:
-                raise
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if not self.has_ended or task is None:
-                raise
-            task.uncancel()  # Nothing is left to be cancelled.
-
-    def take(self, data: bytes) -> Awaitable[None] | None:
-        """The sink: called once for each read from the provider, straight from the socket's callback."""
-        meter = self._meter
-        if meter.finished:
-            return None
-        try:
-            events = meter.feed(data)
-        except MalformedAnswerError as error:
-            return start(self._break(error.passed, error))
-        if meter.finished:
-            return start(self._end_early(events))
-        if meter.fault is not None:
-            return start(self._break(events, InBandFaultError(meter.fault)))
-        return self._pass(events)
-
-    def _pass(self, events: bytes) -> Awaitable[None] | None:
-        if self._reply.begun:
-            return self._reply.write(events) if events else None
-        if events:
-            self._held.append(events)
-        if not self._meter.content_started:
-            return None
-        return self._open()
-
-    async def _break(self, events: bytes, error: Exception) -> None:
-        """Pass on what the provider sent before it went wrong, then raise."""
-        waiting = self._pass(events)
-        if waiting is not None:
-            await waiting
-        raise error
-
-    def _open(self) -> Awaitable[None] | None:
-        self._try.trace.first_event = self._try.now()
-        allowance = self._try.allowance
-        if allowance is not None and allowance.awaits_input:
-            allowance.input_reported(self._meter.metered().usage)
-        headers = self._try.headers()
-        headers.append(_EVENT_STREAM)
-        headers.extend(_NO_BUFFERING)
-        held, self._held = b"".join(self._held), []
-        self._reply.begin(200, headers)
-        return self._reply.write(held) if held else None
-
-    async def finish(self, tail: bytes) -> None:
-        """The provider's answer ended, with an end marker or in a way that stands for one."""
-        if self._meter.fault is not None:
-            raise InBandFaultError(self._meter.fault)
-        await self._end(tail)
-
-    async def _end_early(self, events: bytes) -> None:
-        await self._end(events)
-        self.has_ended = True
-        self._patience.reschedule(asyncio.get_running_loop().time() + _AFTER_END_S)
-
-    async def _end(self, events: bytes) -> None:
-        """Pass the last events on and end the reply."""
-        if not self._reply.begun:
-            waiting = self._open()
-            if waiting is not None:
-                await waiting
-        waiting = self._reply.end(events)
-        if waiting is not None:
-            await waiting
-
-
-def _meter_of(prepared: Prepared, call: Call) -> StreamMeter:
-    if prepared.is_translated(call):
-        return TranslatingMeter(call.wire_format, prepared.wire_format, prepared.envelope.wants_usage, int(time.time()))
-    return call.wire_format.meter_stream(prepared.hide_usage)
+    timeouts = prepared.provider.timeouts
+    if not (trace.attempts or prepared.callers_deadline):
+        return timeouts
+    left_s = trace.call.started + prepared.total_s - now
+    if left_s <= 0:
+        raise AttemptFailedError(Fault(deadline_exceeded(), FailureClass.DEADLINE))
+    return replace(timeouts, total=left_s)
 
 
 def _headers_of(prepared: Prepared, call: Call) -> Headers:
@@ -359,13 +247,13 @@ def _headers_of(prepared: Prepared, call: Call) -> Headers:
 
 
 @lru_cache(maxsize=1024)
-def route_headers(model: str, provider: str, deployment: str) -> HeaderList:
+def route_headers(model: str, provider: str, deployment: str, tries: int) -> HeaderList:
     """What is the same for every answer of a route. Nobody changes the list."""
     return [
         (b"x-headgate-model", _header_text(model)),
         (b"x-headgate-provider", provider.encode()),
         (b"x-headgate-deployment", _header_text(deployment)),
-        (b"x-headgate-attempts", b"1"),
+        (b"x-headgate-attempts", b"%d" % tries),
     ]
 
 

@@ -1,6 +1,6 @@
 """One request, from its bytes to its record: the stages in order.
 
-    understand → admit → prepare → reserve → attempt and relay → settle and record
+    understand → admit → (prepare → reserve → attempt and relay, once or more) → settle and record
 
 Each stage returns a frozen value kept in a local; only `Trace`, which the record is made from, is mutable. Whatever
 happens, `_record` runs exactly once.
@@ -22,10 +22,11 @@ from headgate.domain.errors import (
 )
 from headgate.domain.record import Outcome
 from headgate.pipeline.allowance import Allowance
-from headgate.pipeline.attempt import relay_stream, relay_whole, route_headers
+from headgate.pipeline.attempt import route_headers
 from headgate.pipeline.call import Call, Gateway
-from headgate.pipeline.counting import count_here
-from headgate.pipeline.prepare import Prepared, prepare, understand, usable_key
+from headgate.pipeline.failover import deliver
+from headgate.pipeline.idempotency import KeptAnswer, replay
+from headgate.pipeline.prepare import understand, usable_key
 from headgate.pipeline.reply import HeaderList, Reply
 from headgate.pipeline.settle import settle
 from headgate.pipeline.trace import NOTHING_USED, Settled, Trace
@@ -33,8 +34,6 @@ from headgate.wire.format import ID_HEADERS
 
 _log: Final = logging.getLogger("headgate.pipeline")
 _CONTENT_TYPE: Final = (b"content-type", b"application/json")
-_DRAIN_AFTER_CLIENT_S: Final = 10.0
-"""How long a whole answer is still waited for after its caller left: its usage is billed either way."""
 
 
 async def handle(gateway: Gateway, call: Call, reply: Reply) -> None:
@@ -44,16 +43,15 @@ async def handle(gateway: Gateway, call: Call, reply: Reply) -> None:
     allowance: Allowance | None = None
     try:
         asked = understand(gateway, call, trace)
+        if call.idempotency_key is not None:
+            claimed = gateway.idempotency.claim(asked.key.id, call, reply)
+            if isinstance(claimed, KeptAnswer):
+                return await replay(claimed, trace, reply, gateway.clock())
+            reply = claimed
         allowance = gateway.admission.allowance_for(asked, trace)
         if allowance is not None:
             allowance.admit()
-            asked = allowance.limit_output(asked)
-        prepared = prepare(gateway, call, asked)
-        if allowance is not None and not prepared.is_counted_here:
-            # Nothing is sent yet, so a caller who leaves the line ends it.
-            reply.watch_client(0.0)
-            prepared = await allowance.reserve(prepared)
-        settled = await _relay(gateway, prepared, trace, reply, allowance)
+        settled = await deliver(gateway, asked, trace, reply, allowance)
         if reply.client_gone:
             _note_client_gone(trace)
     except HeadgateError as error:
@@ -70,31 +68,11 @@ async def handle(gateway: Gateway, call: Call, reply: Reply) -> None:
         await _tell(trace, reply, error)
     finally:
         reply.stop_watching()
-        if trace.key is not None:
+        if trace.key is not None and not trace.is_unrecorded:
             if settled is None:
                 settled = await _settle_surely(trace)
-            now = gateway.clock()
-            if allowance is not None:
-                allowance.end(settled, now)
-            else:
-                gateway.records.append(trace.record(settled, now))
-
-
-async def _relay(
-    gateway: Gateway, prepared: Prepared, trace: Trace, reply: Reply, allowance: Allowance | None
-) -> Settled | None:
-    """Send the request and pass the answer on; return the settlement where that had to come first."""
-    if prepared.is_counted_here:
-        await count_here(prepared, trace, reply)
-        return None
-    if prepared.envelope.stream:
-        # Closing the provider's socket stops what nobody reads any more; what was produced is settled by count.
-        drain = prepared.provider.vendor.bills_after_disconnect
-        reply.watch_client(_DRAIN_AFTER_CLIENT_S if drain else 0.0)
-        await relay_stream(gateway, prepared, trace, reply, allowance)
-        return None
-    reply.watch_client(_DRAIN_AFTER_CLIENT_S)
-    return await relay_whole(gateway, prepared, trace, reply, allowance)
+            _record(gateway, trace, settled, allowance)
+        gateway.load.leave(trace.seat)
 
 
 async def refuse(gateway: Gateway, call: Call, error: HeadgateError, reply: Reply) -> None:
@@ -127,6 +105,14 @@ async def _settle_surely(trace: Trace) -> Settled:
             return await settle(trace)
         except asyncio.CancelledError:
             _this_task().uncancel()
+
+
+def _record(gateway: Gateway, trace: Trace, settled: Settled, allowance: Allowance | None) -> None:
+    now = gateway.clock()
+    if allowance is not None:
+        allowance.end(settled, now)
+    else:
+        gateway.records.append(trace.record(settled, now))
 
 
 def shutting_down() -> OverloadedError:
@@ -168,7 +154,8 @@ async def _tell(trace: Trace, reply: Reply, error: HeadgateError, allowance: All
     else:
         headers = error_headers(error, call.request_id, call.wire_format.id_headers)
         if trace.deployment is not None and trace.envelope is not None and trace.attempts:
-            headers += route_headers(trace.envelope.model, trace.deployment.provider, trace.deployment.name)
+            deployment, tries = trace.deployment, len(trace.attempts)
+            headers += route_headers(trace.envelope.model, deployment.provider, deployment.name, tries)
         if allowance is not None:
             headers += allowance.rate_headers()
         waiting = reply.whole(error.status, headers, call.wire_format.render_error(error, call.request_id))

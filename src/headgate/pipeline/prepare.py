@@ -14,14 +14,15 @@ from headgate.domain.errors import (
     UnpricedModelError,
     UnsupportedFeatureError,
 )
-from headgate.identity.keys import is_usable, may_use_model
+from headgate.identity.keys import is_usable, may_use_model, priority_of
 from headgate.identity.secrets import hash_secret
 from headgate.pipeline.call import Call, Gateway
+from headgate.pipeline.choose import choose
+from headgate.pipeline.load import RETRY_AFTER_S, LoadGate
 from headgate.pipeline.trace import Trace
 from headgate.providers.provider import Provider
-from headgate.routing.table import Deployment, shorten
+from headgate.routing.table import Deployment, Route, shorten
 from headgate.snapshot import Snapshot
-from headgate.upstream.transport import Timeouts
 from headgate.wire.format import DEFAULT_MAX_OUTPUT_TOKENS, Envelope, Rendered, UpstreamBody, WireFormat
 from headgate.wire.json_body import MAX_MODEL_CHARS, refuse_unclean
 from headgate.wire.translate import can_translate, translate_request
@@ -37,11 +38,12 @@ class Prepared(Struct, frozen=True):
     provider: Provider
     body: bytes
     """What the provider gets."""
-    timeouts: Timeouts
+    total_s: float
+    """How long the request may take from its arrival on, over all its tries."""
     hide_usage: bool
     """The usage event was asked for by us alone, so the caller does not see it."""
     callers_deadline: bool
-    """The total time-out is the caller's own."""
+    """That is the caller's own word."""
     is_counted_here: bool = False
     """The caller asks for a count that the provider does not offer, so nothing is sent."""
     ignored: tuple[str, ...] = ()
@@ -60,13 +62,18 @@ class Asked(Struct, frozen=True, gc=False):
     snapshot: Snapshot
     key: VirtualKey
     envelope: Envelope
+    route: Route
+    candidates: tuple[Deployment, ...]
+    """In the order in which they are to be tried; at least one."""
     deployment: Deployment
+    """The one that is tried now."""
 
 
 def understand(gateway: Gateway, call: Call, trace: Trace) -> Asked:
     """Check who asks, what for, and whether he may, in the order in which a caller should hear of it."""
     snapshot = gateway.snapshots.current
     key = trace.key = authenticate(snapshot, call.presented_key, call.started_at_ms)
+    take_seat(gateway.load, key, trace)
     if gateway.records.is_full:
         raise OverloadedError(
             "The gateway cannot write its records at present.", retry_after_s=5, reason="records_full"
@@ -77,34 +84,52 @@ def understand(gateway: Gateway, call: Call, trace: Trace) -> Asked:
         envelope = replace(envelope, model=call.path_model)
     trace.envelope = envelope
     model = envelope.model
-    route = snapshot.routes.resolve(model)
-    if not may_use_model(key, model, is_sandbox=route.is_sandbox):
+    routes = snapshot.routes
+    route = routes.resolve(model)
+    is_sandbox = route.is_sandbox if route.use is None else routes.first_of(route).is_sandbox
+    if not may_use_model(key, model, is_sandbox=is_sandbox):
         raise ModelNotAllowedError(f"This key may not use the model `{shorten(model)}`.", param="model")
-    trace.deployment = deployment = route.deployments[0]
-    if deployment.price is None and gateway.refuse_unpriced:
+    plan = choose(gateway, snapshot, trace, route)
+    trace.deployment = plan.candidates[0]
+    return Asked(snapshot, key, envelope, plan.route, plan.candidates, plan.candidates[0])
+
+
+def take_seat(load: LoadGate, key: VirtualKey, trace: Trace) -> None:
+    """Let the request in, or shed it before anything is done for it."""
+    trace.seat = load.enter(key.path[0].id, priority_of(key))
+    if trace.seat is None:
+        trace.is_unrecorded = not load.takes_record()
+        raise OverloadedError(
+            "The gateway has as many requests as it can answer. Try again in a second.",
+            retry_after_s=RETRY_AFTER_S,
+            reason="shed",
+        )
+
+
+def prepare(call: Call, asked: Asked) -> Prepared:
+    """Write what the provider gets.
+
+    Raises:
+        UnpricedModelError: what it costs there is not known.
+        UnsupportedFeatureError: it cannot be asked for what the caller wants.
+    """
+    envelope, deployment = asked.envelope, asked.deployment
+    if deployment.price is None and asked.snapshot.refuse_unpriced:
         raise UnpricedModelError(
             f"No price is known for `{shorten(deployment.name)}`: set one on its deployment, or `prices.unpriced`.",
             param="model",
         )
-    return Asked(snapshot, key, envelope, deployment)
-
-
-def prepare(gateway: Gateway, call: Call, asked: Asked) -> Prepared:
-    """Write what the provider gets."""
-    envelope, deployment = asked.envelope, asked.deployment
-    provider = gateway.providers[deployment.provider]
+    provider = asked.snapshot.providers[deployment.provider]
     target, rendered = _render(call.wire_format, provider, deployment, envelope)
-    timeouts = provider.timeouts
-    callers_deadline = call.timeout_s is not None and call.timeout_s < timeouts.total
-    if callers_deadline:
-        timeouts = replace(timeouts, total=call.timeout_s)
+    total_s = provider.timeouts.total
+    callers_deadline = call.timeout_s is not None and call.timeout_s < total_s
     return Prepared(
         envelope=envelope,
         wire_format=target,
         deployment=deployment,
         provider=provider,
         body=rendered.body,
-        timeouts=timeouts,
+        total_s=call.timeout_s if call.timeout_s is not None and callers_deadline else total_s,
         hide_usage=_asks_usage(provider, envelope) and not envelope.wants_usage,
         callers_deadline=callers_deadline,
         is_counted_here=not rendered.body,

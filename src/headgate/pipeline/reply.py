@@ -1,4 +1,7 @@
-"""The way back to the client, as the pipeline sees it. `headgate.server.inbound.Inbound` is the one over a socket."""
+"""The way back to the client, as the pipeline sees it. `headgate.server.inbound.Inbound` is the one over a socket.
+
+`headgate.pipeline.idempotency.RememberedReply` stands before it where the answer may have to be given again.
+"""
 
 from collections.abc import Awaitable, Sequence
 from typing import Protocol
@@ -14,19 +17,27 @@ class Reply(Protocol):
     Writing to a client that has left does nothing.
     """
 
-    begun: bool
-    """The head has been given."""
-    ended: bool
-    """The last piece has been given."""
-    client_gone: bool
-    """The client left while it was watched."""
+    @property
+    def begun(self) -> bool:
+        """The head has been given."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """The last piece has been given."""
+        ...
+
+    @property
+    def client_gone(self) -> bool:
+        """The client left while it was watched."""
+        ...
 
     def watch_client(self, patience_s: float) -> None:
         """From now on, cancel the task that answers ``patience_s`` seconds after the client has left."""
         ...
 
     def stop_watching(self) -> None:
-        """Cancel nothing any more."""
+        """The request is over, however it ended: cancel nothing any more."""
         ...
 
     def whole(self, status: int, headers: Headers, body: bytes) -> Awaitable[None] | None:

@@ -3,12 +3,15 @@
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from headgate.domain.access import VirtualKey
 from headgate.domain.errors import HeadgateError
 from headgate.domain.record import Attempt, Outcome, RequestMemo, RequestRecord, Spending
-from headgate.domain.usage import TokenUsage, UsageQuality
+from headgate.domain.routing import RoutingNote
+from headgate.domain.usage import TokenUsage, UsageQuality, sum_usage, worst
 from headgate.pipeline.call import Call
+from headgate.pipeline.load import Seat
 from headgate.routing.table import Deployment
 from headgate.wire.format import Envelope, Metered
 
@@ -48,19 +51,24 @@ class Trace:
 
     __slots__ = (
         "attempts",
+        "billed",
         "call",
         "deployment",
         "dispatched",
         "envelope",
         "error",
         "first_event",
+        "is_unrecorded",
         "key",
         "may_be_billed",
         "metered",
         "outcome",
+        "routing",
+        "seat",
         "spending",
         "status",
         "upstream_done",
+        "upstream_s",
     )
 
     def __init__(self, call: Call) -> None:
@@ -70,8 +78,12 @@ class Trace:
         self.envelope: Envelope | None = None
         self.deployment: Deployment | None = None
         self.attempts: tuple[Attempt, ...] = ()
+        self.billed: tuple[Settled, ...] = ()
+        """What tries that failed are billed for all the same."""
         self.dispatched: float | None = None
-        """When the request went to the provider."""
+        """When the request went to the provider, in its last try."""
+        self.upstream_s = 0.0
+        """How long providers took in the tries before, and the waits between them."""
         self.may_be_billed = False
         """The provider took the request on (a 2xx head, or silence after bytes of it were sent)."""
         self.upstream_done: float | None = None
@@ -81,6 +93,38 @@ class Trace:
         self.status = 200
         self.error: HeadgateError | None = None
         self.spending: Spending | None = None
+        self.routing: RoutingNote | None = None
+        self.seat: Seat | None = None
+        """What the request holds of the gateway's capacity."""
+        self.is_unrecorded = False
+        """One of a flood that was shed: it is counted, and has no record of its own."""
+
+    def begin_again(self, deployment: Deployment, used: Settled, now: float) -> None:
+        """Turn to the next try; ``used`` is what the one before is billed for."""
+        if used.quality is not UsageQuality.NONE:
+            self.billed = (*self.billed, used)
+            self.attempts = (*self.attempts[:-1], replace(self.attempts[-1], cost_nano_usd=used.cost_nano_usd))
+        if self.dispatched is not None:
+            self.upstream_s += now - self.dispatched
+        self.deployment = deployment
+        self.dispatched = self.upstream_done = self.first_event = None
+        self.may_be_billed = False
+        self.metered = _NOTHING_METERED
+
+    def total(self, settled: Settled) -> Settled:
+        """Return what all tries together used, where ``settled`` is what the last one did."""
+        if not self.billed:
+            return settled
+        every = (*self.billed, settled)
+        last = settled if settled.quality is not UsageQuality.NONE else self.billed[-1]
+        return Settled(
+            sum_usage([each.usage for each in every]),
+            # A sum is as good as the worst of what is in it, and what was not sent is not in it.
+            worst([each.quality for each in every if each.quality is not UsageQuality.NONE]),
+            sum(each.cost_nano_usd for each in every),
+            priced=all(each.priced for each in every),
+            price_version=last.price_version,
+        )
 
     def memo(self) -> RequestMemo:
         """Return what a start after a crash makes the record of; the request is understood by now."""
@@ -109,9 +153,10 @@ class Trace:
     def record(self, settled: Settled, now: float) -> RequestRecord:
         """Return the record of this request, ended at ``now``."""
         call, key, envelope, deployment = self.call, self.key, self.envelope, self.deployment
-        upstream_s = 0.0
+        settled = self.total(settled)
+        upstream_s = self.upstream_s
         if self.dispatched is not None:
-            upstream_s = (self.upstream_done or now) - self.dispatched
+            upstream_s += (self.upstream_done or now) - self.dispatched
         duration_s = now - call.started
         first_event = self.first_event
         return RequestRecord(
@@ -145,4 +190,5 @@ class Trace:
             overhead_ms=in_ms(duration_s - upstream_s),
             is_sandbox=deployment is not None and deployment.is_sandbox,
             spending=self.spending,
+            routing=self.routing,
         )

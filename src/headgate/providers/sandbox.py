@@ -154,6 +154,9 @@ class SandboxTransport:
             pacer,
         )
 
+    async def retire(self) -> None:
+        """Do nothing: no connection is open."""
+
     async def aclose(self) -> None:
         """Do nothing: no connection is open."""
 

@@ -9,6 +9,7 @@ from msgspec.structs import asdict, replace
 
 from headgate.domain.limits import BudgetEvent
 from headgate.domain.record import Attempt, Outcome, RequestRecord, Spending
+from headgate.domain.routing import Considered, RoutingNote
 from headgate.domain.usage import TokenUsage, UsageQuality
 from headgate.storage.tables import budget_events, requests
 
@@ -29,6 +30,7 @@ _paths: Final = msgspec.json.Decoder(tuple[str, ...])
 _tags: Final = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 _attempts: Final = msgspec.json.Decoder(tuple[Attempt, ...])
 _spending: Final = msgspec.json.Decoder(Spending)
+_routing: Final = msgspec.json.Decoder(RoutingNote)
 
 
 @cache
@@ -81,6 +83,7 @@ def row_of(record: RequestRecord) -> tuple[Any, ...]:
         record.overhead_ms,
         record.is_sandbox,
         _encode(record.spending).decode() if record.spending is not None else None,
+        _encode(record.routing).decode() if record.routing is not None else None,
     )
 
 
@@ -99,7 +102,7 @@ def _mended(value: object) -> object:
         return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if isinstance(value, tuple):
         return tuple(map(_mended, cast("tuple[object, ...]", value)))
-    if isinstance(value, Attempt | Spending):
+    if isinstance(value, Attempt | Spending | RoutingNote | Considered):
         return replace(value, **{name: _mended(inner) for name, inner in asdict(value).items()})
     return value
 
@@ -112,6 +115,7 @@ def record_of(row: Mapping[str, Any]) -> RequestRecord:
     values["tags"] = _tags.decode(values["tags"])
     values["attempts"] = _attempts.decode(values["attempts"])
     values["spending"] = _spending.decode(values["spending"]) if values["spending"] is not None else None
+    values["routing"] = _routing.decode(values["routing"]) if values["routing"] is not None else None
     values["outcome"] = Outcome(values["outcome"])
     values["usage_quality"] = UsageQuality(values["usage_quality"])
     for name in ("stream", "priced", "is_sandbox"):

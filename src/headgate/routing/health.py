@@ -93,6 +93,10 @@ class HealthView(Struct, frozen=True):
     last_failure_age_s: float | None
 
 
+Healths = Callable[[Sequence[Deployment]], tuple[HealthView, ...]]
+"""Tells how deployments are doing; safe from any thread."""
+
+
 class Health:
     """How one deployment is doing.
 

@@ -146,6 +146,15 @@ class RouteTable:
             self._remembered[model] = known
         return known
 
+    def find(self, name: str) -> Route | None:
+        """Return the route for ``name``, ``None`` where nothing answers to it at present."""
+        try:
+            route = self.resolve(name)
+            self.first_of(route)
+        except ModelNotFoundError:
+            return None
+        return route
+
     def first_of(self, route: Route) -> Deployment:
         """Return the deployment that ``route`` tries first where nothing else is known.
 

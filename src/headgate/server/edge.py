@@ -141,6 +141,9 @@ class Edge:
             tags=head.tags,
             timeout_s=head.timeout_s,
             may_clamp=head.may_clamp,
+            idempotency_key=head.idempotency_key,
+            strategy=head.strategy,
+            providers=head.providers,
             forwarded=_forwarded(matter.wire_format, inbound),
         )
         if inbound.refusal is not None:
@@ -195,7 +198,10 @@ class Edge:
         if path == "/readyz":
             if self._draining.on:
                 return 503, {"status": "draining"}
-            return 200, {"status": "ready", "revision": self._gateway.snapshots.current.revision}
+            ready: dict[str, object] = {"status": "ready", "revision": self._gateway.snapshots.current.revision}
+            if self._is_operator(_presented(inbound)):
+                ready["load"] = self._gateway.load.read()
+            return 200, ready
         head = read_head(inbound.found)
         if meter is not None:
             if not self._is_operator(head.presented_key):
@@ -288,6 +294,14 @@ def _check_routes() -> None:
 
 def _is_anthropic(path: str, inbound: Inbound) -> bool:
     return path.startswith("/v1/messages") or b"anthropic-version" in inbound.found
+
+
+def _presented(inbound: Inbound) -> bytes | None:
+    """What is presented on a route that asks for nothing: there, what cannot be read is nothing."""
+    try:
+        return read_head(inbound.found).presented_key
+    except HeadgateError:
+        return None
 
 
 def _forwarded(wire_format: WireFormat, inbound: Inbound) -> tuple[tuple[bytes, bytes], ...]:

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from msgspec import Struct
 
 from headgate.domain.errors import InvalidApiKeyError, InvalidRequestError
+from headgate.domain.routing import Strategy
 
 _KEY_HEADERS: Final = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
 _OWN: Final = frozenset(
@@ -18,6 +19,9 @@ _OWN: Final = frozenset(
         b"x-headgate-tags",
         b"x-headgate-timeout",
         b"x-headgate-on-budget",
+        b"idempotency-key",
+        b"x-headgate-strategy",
+        b"x-headgate-providers",
     }
 )
 _LISTS: Final = frozenset({b"anthropic-beta"})
@@ -36,7 +40,10 @@ _DURATION: Final = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,3})?)(ms|s|m|h)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _LONGEST_KEY: Final = 512
 _LONGEST_TEXT: Final = 512
+_IDEMPOTENCY_KEY: Final = re.compile(rb"[ -~]{1,255}")
 _MOST_TAGS: Final = 16
+_MOST_PROVIDERS: Final = 16
+_PROVIDER: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _LONGEST_TAG: Final = 64
 
 
@@ -53,6 +60,9 @@ class Head(Struct, frozen=True, gc=False):
     timeout_s: float | None = None
     may_clamp: bool = False
     """``x-headgate-on-budget: clamp``."""
+    idempotency_key: str | None = None
+    strategy: Strategy | None = None
+    providers: tuple[str, ...] | None = None
 
 
 def find_fields(fields: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -101,6 +111,9 @@ def _with_own_fields(found: dict[bytes, bytes], key: bytes | None, content_lengt
         tags=_tags(found.get(b"x-headgate-tags")),
         timeout_s=_timeout(found.get(b"x-headgate-timeout")),
         may_clamp=_may_clamp(found.get(b"x-headgate-on-budget")),
+        idempotency_key=_idempotency_key(found.get(b"idempotency-key")),
+        strategy=_strategy(found.get(b"x-headgate-strategy")),
+        providers=_providers(found.get(b"x-headgate-providers")),
     )
 
 
@@ -184,3 +197,31 @@ def _may_clamp(value: bytes | None) -> bool:
     if value != b"clamp":
         raise InvalidRequestError("`x-headgate-on-budget` is `refuse` or `clamp`.")
     return True
+
+
+def _idempotency_key(value: bytes | None) -> str | None:
+    """The key as it was sent: in quotes (a structured field) it is another one than without."""
+    if not value:
+        return None
+    if _IDEMPOTENCY_KEY.fullmatch(value) is None:
+        raise InvalidRequestError("`idempotency-key` is printable ASCII of at most 255 characters.")
+    return value.decode()
+
+
+def _strategy(value: bytes | None) -> Strategy | None:
+    if not value:
+        return None
+    try:
+        return Strategy(value.decode("latin-1"))
+    except ValueError:
+        known = ", ".join(f"`{each}`" for each in Strategy)
+        raise InvalidRequestError(f"`x-headgate-strategy` is one of {known}.") from None
+
+
+def _providers(value: bytes | None) -> tuple[str, ...] | None:
+    if not value:
+        return None
+    names = tuple(name.strip() for name in value.decode("latin-1").split(","))
+    if len(names) > _MOST_PROVIDERS or not all(map(_PROVIDER.fullmatch, names)):
+        raise InvalidRequestError(f"`x-headgate-providers` is a list of at most {_MOST_PROVIDERS} names of providers.")
+    return names

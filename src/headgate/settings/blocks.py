@@ -1,4 +1,4 @@
-"""Blocks of the file → Structs of `model`, all but the organizations."""
+"""Blocks of the file → Structs of `model`, all but the models and the organizations."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,14 +6,13 @@ from typing import Final
 
 from msgspec import UnsetType
 
-from headgate.domain.catalog import Price, PriceTier, Rates
+from headgate.domain.routing import DataHandling
 from headgate.settings import document, values
 from headgate.settings.keys import KEYS
 from headgate.settings.model import (
-    DeploymentSettings,
+    CredentialSettings,
     KeySettings,
     LedgerSettings,
-    ModelSettings,
     PriceSettings,
     ProviderSettings,
     Secret,
@@ -23,23 +22,19 @@ from headgate.settings.model import (
     TlsSettings,
     UpstreamTlsSettings,
 )
-from headgate.settings.reader import Place
+from headgate.settings.reader import Block, Place
 
-CONFIGURED: Final = "configuration"
-"""The version of a price that the file gives."""
 SANDBOX: Final = "sandbox"
 """The kind of the built-in provider."""
+COUNT: Final = "a whole number such as 256, without quotes or units"
 LONGEST_BUDGET_WAIT_S: Final = 30.0
 """A request that stands in line for a budget any longer is one whose caller has given up."""
 
-_COUNT: Final = "a whole number such as 256, without quotes or units"
 _DURATION: Final = 'a duration such as "30s"'
 _SIZE: Final = 'a size such as "32MiB"'
 _LISTEN: Final = 'HOST:PORT such as "127.0.0.1:4100"'
 _NETWORK: Final = 'a network such as "10.0.0.0/8"'
 _BASE_URL: Final = 'a URL such as "https://api.example.com/v1"'
-_RATE: Final = 'USD per million tokens such as "2.50"'
-_PRICE: Final = '"free" or rates such as {input_per_mtok: "2.50", output_per_mtok: "10"}'
 
 
 def listen(place: Place) -> str:
@@ -76,6 +71,8 @@ def server(place: Place) -> ServerSettings:
         tls=block.read("tls", _server_tls, default.tls),
         header_timeout=block.read("header_timeout", positive_duration, default.header_timeout),
         max_connections=block.read("max_connections", _max_clients, default.max_connections),
+        max_in_flight=block.read("max_in_flight", _max_clients, default.max_in_flight),
+        shed_at_lag=block.read("shed_at_lag", _shed_at_lag, default.shed_at_lag),
     )
 
 
@@ -92,7 +89,14 @@ def _max_body(place: Place) -> int:
 
 
 def _max_clients(place: Place) -> int:
-    return place.convert(partial(values.parse_count, lowest=1, highest=1_000_000), _COUNT)
+    return place.convert(partial(values.parse_count, lowest=1, highest=1_000_000), COUNT)
+
+
+def _shed_at_lag(place: Place) -> float:
+    seconds = duration(place)
+    if not 0.01 <= seconds <= 10:
+        place.fail("must lie between 10ms and 10s")
+    return seconds
 
 
 def _networks(place: Place) -> tuple[str, ...]:
@@ -155,7 +159,8 @@ def _provider(name: str, place: Place, default_timeouts: TimeoutSettings) -> Pro
         ),
         base_url=block.read("base_url", _optional(lambda given: given.convert(base_url, _BASE_URL)), default.base_url),
         credential=block.read("credential", _credential, default.credential),
-        region=block.read("region", _region, default.region),
+        credentials=_credentials(block),
+        region=block.read("region", region, default.region),
         allow_private_network=private,
         transport=block.read("transport", lambda given: given.choice("lean", "aiohttp"), default.transport),
         tls=block.read("tls", _upstream_tls, default.tls),
@@ -165,6 +170,7 @@ def _provider(name: str, place: Place, default_timeouts: TimeoutSettings) -> Pro
         max_connection_age=block.read("max_connection_age", positive_duration, default.max_connection_age),
         max_output_field=block.read("max_output_field", _max_output_field, default.max_output_field),
         price_free=block.read("price", _free, default.price_free),
+        handling=handling(block),
     )
 
 
@@ -172,8 +178,67 @@ def _credential(place: Place) -> Secret:
     return place.secret(values.parse_credential, "visible ASCII without spaces")
 
 
-def _region(place: Place) -> str:
+def _credentials(block: Block) -> tuple[CredentialSettings, ...]:
+    """Return those of ``credentials`` that are not empty, as an unset variable leaves them."""
+    place = block.values.get("credentials")
+    if place is None:
+        return ()
+    if "credential" in block.values:
+        place.fail("stand beside credential; give one of the two")
+    names: dict[str, int | None] = {}
+    values_: dict[Secret, str] = {}
+    found: list[CredentialSettings] = []
+    for item in place.items('a list of credentials such as [{name: main, value: "${OPENAI_API_KEY}"}]'):
+        credential = _named_credential(item)
+        item.once(names, credential.name, "name")
+        if credential.value in values_:
+            item.fail(f'is the same secret as "{values_[credential.value]}"; each credential has limits of its own')
+        if credential.value:
+            values_[credential.value] = credential.name
+            found.append(credential)
+    if not names:
+        place.fail("an empty list; give at least one, or credential")
+    return tuple(found)
+
+
+def _named_credential(place: Place) -> CredentialSettings:
+    block = place.block(KEYS["providers.*.credentials[]"])
+    name = 'such as "main"'
+    return CredentialSettings(
+        name=block.require("name", name).convert(values.parse_credential_name, f"1 to 32 of a-z, 0-9, _ and -, {name}"),
+        value=_credential(block.require("value", 'such as "${OPENAI_API_KEY}" or {file: secrets/openai}')),
+        weight=block.read("weight", lambda given: weight(given, "remove the credential instead"), 1),
+    )
+
+
+def weight(place: Place, remedy: str) -> int:
+    """Read a weight; ``remedy`` says what to do in the place of a weight of 0."""
+    return place.convert(partial(values.parse_weight, remedy=remedy), COUNT)
+
+
+def region(place: Place) -> str:
+    """Read where a provider runs something, in its own words."""
     return place.convert(values.parse_region, 'a region such as "eu-central-1"')
+
+
+def handling(block: Block) -> DataHandling:
+    """Read what a provider or a deployment says of the data that it gets."""
+    return DataHandling(
+        region=block.read("region", region, None),
+        jurisdiction=block.read("jurisdiction", _jurisdiction, None),
+        retention_days=block.read("retention_days", _retention_days, None),
+        trains=block.read("trains", Place.truth, None),
+    )
+
+
+def _jurisdiction(place: Place) -> str:
+    return place.convert(values.parse_jurisdiction, 'a jurisdiction of 2 to 16 of a-z such as "eu"')
+
+
+def _retention_days(place: Place) -> int:
+    return place.convert(
+        partial(values.parse_count, lowest=0, highest=36_500), "a whole number of days such as 30, or 0 for none"
+    )
 
 
 def _upstream_tls(place: Place) -> UpstreamTlsSettings:
@@ -202,7 +267,7 @@ def _headers(place: Place) -> tuple[tuple[str, str], ...]:
 
 
 def _max_connections(place: Place) -> int:
-    return place.convert(partial(values.parse_count, lowest=1, highest=10_000), _COUNT)
+    return place.convert(partial(values.parse_count, lowest=1, highest=10_000), COUNT)
 
 
 def _max_output_field(place: Place) -> str | UnsetType | None:
@@ -215,92 +280,6 @@ def _free(place: Place) -> bool:
     if place.text('"free"; the price of a model stands at its deployment') != "free":
         place.fail('expected "free"; the price of a model stands at its deployment')
     return True
-
-
-def models(place: Place, providers_: tuple[ProviderSettings, ...]) -> tuple[ModelSettings, ...]:
-    """Read the ``models`` list, whose deployments name some of ``providers_``."""
-    kinds = {provider.name: provider.kind for provider in providers_}
-    seen: dict[str, int | None] = {}
-    found: list[ModelSettings] = []
-    for item in place.items("a list such as [{alias: gpt-4o, deployments: […]}]"):
-        model = _model(item, kinds)
-        item.once(seen, model.alias, "alias")
-        found.append(model)
-    return tuple(found)
-
-
-def _model(place: Place, kinds: dict[str, str]) -> ModelSettings:
-    block = place.block(KEYS["models[]"])
-    alias_place = block.require("alias", "what clients send as the model's name")
-    alias = alias_place.convert(values.parse_alias, 'a model name such as "gpt-4o" or a glob such as "sandbox/*"')
-    given = block.require("deployments", 'such as [{provider: openai, model: "gpt-4o"}]')
-    found = tuple(_deployment(item, kinds, alias) for item in given.items("a list such as [{provider: openai, …}]"))
-    if len({kinds[deployment.provider] == SANDBOX for deployment in found}) > 1:
-        given.fail("the sandbox stands beside a real provider; its answers are made up and must not replace real ones")
-    if len(found) != 1:
-        given.fail(
-            "an alias needs a deployment"
-            if not found
-            else "an alias takes one deployment; several need routing, which is not built yet"
-        )
-    return ModelSettings(alias=alias, deployments=found)
-
-
-def _deployment(place: Place, kinds: dict[str, str], alias: str) -> DeploymentSettings:
-    block = place.block(KEYS["models[].deployments[]"])
-    provider = block.require("provider", "the name of an entry of providers").choice(*kinds)
-    if "model" in block.values or not alias.endswith("*"):
-        given = block.require("model", "what the provider calls the model")
-        model = given.convert(values.parse_alias, 'a model name such as "gpt-4o"')
-        if model.endswith("*") and not alias.endswith("*"):
-            given.fail("a glob here needs a glob as the alias, whose rest it stands for")
-    else:
-        model = "*"
-    price, free = block.read("price", _price, (None, False))
-    return DeploymentSettings(
-        provider=provider, model=model, region=block.read("region", _region, None), price=price, price_free=free
-    )
-
-
-def _price(place: Place) -> tuple[Price | None, bool]:
-    if not isinstance(place.node, document.Mapping):
-        if place.text(_PRICE) != "free":
-            place.fail(f"expected {_PRICE}")
-        return None, True
-    block = place.block(KEYS["models[].deployments[].price"])
-    tiers = block.read("tiers", _tiers, ())
-    return Price(rates=_rates(place, "models[].deployments[].price"), tiers=tiers, version=CONFIGURED), False
-
-
-def _tiers(place: Place) -> tuple[PriceTier, ...]:
-    found: list[PriceTier] = []
-    key = "models[].deployments[].price.tiers[]"
-    for item in place.items('a list such as [{above_input_tokens: 200000, input_per_mtok: "5", …}]'):
-        above = (
-            item.block(KEYS[key])
-            .require("above_input_tokens", "such as 200000")
-            .convert(partial(values.parse_count, lowest=1, highest=10**9), "a count of tokens such as 200000")
-        )
-        if found and above <= found[-1].above_input_tokens:
-            item.fail("tiers stand by rising above_input_tokens")
-        found.append(PriceTier(above_input_tokens=above, rates=_rates(item, key)))
-    return tuple(found)
-
-
-def _rates(place: Place, key: str) -> Rates:
-    block = place.block(KEYS[key])
-    return Rates(
-        input=_rate(block.require("input_per_mtok", _RATE)),
-        output=_rate(block.require("output_per_mtok", f'{_RATE}; "0" for models that only embed')),
-        cached_input=block.read("cached_input_per_mtok", _rate, None),
-        cache_write=block.read("cache_write_per_mtok", _rate, None),
-        input_audio=block.read("input_audio_per_mtok", _rate, None),
-        output_audio=block.read("output_audio_per_mtok", _rate, None),
-    )
-
-
-def _rate(place: Place) -> int:
-    return place.convert(values.parse_rate, _RATE)
 
 
 def prices(place: Place) -> PriceSettings:

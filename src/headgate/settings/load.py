@@ -4,6 +4,7 @@ Three layers, the later one winning: defaults, the file, and the few ``HEADGATE_
 without a file. Nothing else in the house reads the environment for settings.
 """
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -11,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from headgate.settings import blocks, organizations, values
+from headgate.settings import blocks, models, organizations, values
 from headgate.settings.document import MAX_FILE_BYTES, ConfigurationError, Node, Scalar, Sequence, parse_document
 from headgate.settings.keys import KEYS
 from headgate.settings.model import (
@@ -42,6 +43,8 @@ class Loaded(Struct, frozen=True):
     """The file's name as given, or ``defaults``."""
     lines: dict[str, int]
     """Path of a setting → line of its key."""
+    sha256: str | None = None
+    """Of the file's bytes, in hexadecimal; ``None`` where there is no file."""
 
     def line_of(self, path: str) -> int | None:
         """Return the line of a setting such as ``providers.openai.base_url`` or ``models[0].alias``.
@@ -80,7 +83,11 @@ def load_settings(
     if path is None:
         loaded = Loaded(default_settings(environ, vendors or {}), DEFAULTS, {})
     else:
-        loaded = parse_settings(_read(path), source=path, environ=environ, directory=Path(path).absolute().parent)
+        data = _read(path)
+        loaded = replace(
+            parse_settings(_text(data, path), source=path, environ=environ, directory=Path(path).absolute().parent),
+            sha256=hashlib.sha256(data).hexdigest(),
+        )
     return _judge(replace(loaded, settings=_override(loaded, environ, listen)))
 
 
@@ -122,7 +129,7 @@ def default_settings(environ: Mapping[str, str], vendors: VendorTable) -> Settin
     return Settings(providers=tuple(providers), models=(sandbox,))
 
 
-def _read(path: str) -> str:
+def _read(path: str) -> bytes:
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
@@ -131,6 +138,10 @@ def _read(path: str) -> str:
         raise ConfigurationError(path, f"cannot be read: {reason}") from error
     if len(data) > MAX_FILE_BYTES:
         raise ConfigurationError(path, f"larger than {MAX_FILE_BYTES // 1024} KiB")
+    return data
+
+
+def _text(data: bytes, path: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -148,7 +159,7 @@ def _settings(root: Block) -> Settings:
         timeouts=timeouts,
         storage=storage,
         providers=providers,
-        models=root.read("models", lambda place: blocks.models(place, providers), default.models),
+        models=root.read("models", lambda place: models.models(place, providers), default.models),
         prices=root.read("prices", blocks.prices, default.prices),
         ledger=root.read("ledger", blocks.ledger, default.ledger),
         keys=root.read("keys", blocks.keys, default.keys),

@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from headgate.domain.catalog import Price
 from headgate.domain.limits import BudgetMode, Period, WindowMode
+from headgate.domain.residency import ResidencyPolicy
 from headgate.domain.routing import DataHandling, Strategy
 
 
@@ -63,6 +64,10 @@ class ServerSettings(Struct, frozen=True):
     """Seconds a client may take to send its request head, and again between two pieces of its body."""
     max_connections: int = 10_000
     """Open client connections of each listener; one more is answered 503."""
+    max_in_flight: int = 4096
+    """Requests at once; a fifth is kept for keys of priority ``critical``. One more is answered 503."""
+    shed_at_lag: float = 0.1
+    """Seconds that the event loop may be late, for a while, before fewer requests are let in."""
 
 
 class TimeoutSettings(Struct, frozen=True):
@@ -253,6 +258,7 @@ class ProvisionedKey(Struct, frozen=True):
     """RFC 3339."""
     budgets: tuple[ProvisionedBudget, ...] = ()
     rate_limits: ProvisionedRateLimits | None = None
+    residency: ResidencyPolicy | None = None
 
 
 class ProvisionedNamedLimits(Struct, frozen=True):
@@ -271,6 +277,7 @@ class ProvisionedProject(Struct, frozen=True):
     keys: tuple[ProvisionedKey, ...] = ()
     budgets: tuple[ProvisionedBudget, ...] = ()
     rate_limits: ProvisionedRateLimits | None = None
+    residency: ResidencyPolicy | None = None
 
 
 class ProvisionedTeam(Struct, frozen=True):
@@ -282,6 +289,7 @@ class ProvisionedTeam(Struct, frozen=True):
     projects: tuple[ProvisionedProject, ...] = ()
     budgets: tuple[ProvisionedBudget, ...] = ()
     rate_limits: ProvisionedRateLimits | None = None
+    residency: ResidencyPolicy | None = None
 
 
 class ProvisionedUser(Struct, frozen=True):
@@ -292,6 +300,7 @@ class ProvisionedUser(Struct, frozen=True):
     roles: tuple[str, ...] = ()
     budgets: tuple[ProvisionedBudget, ...] = ()
     rate_limits: ProvisionedRateLimits | None = None
+    residency: ResidencyPolicy | None = None
 
 
 class ProvisionedOrganization(Struct, frozen=True):
@@ -305,6 +314,7 @@ class ProvisionedOrganization(Struct, frozen=True):
     users: tuple[ProvisionedUser, ...] = ()
     budgets: tuple[ProvisionedBudget, ...] = ()
     rate_limits: ProvisionedRateLimits | None = None
+    residency: ResidencyPolicy | None = None
     end_users: tuple[ProvisionedNamedLimits, ...] = ()
     models: tuple[ProvisionedNamedLimits, ...] = ()
     tags: tuple[ProvisionedNamedLimits, ...] = ()

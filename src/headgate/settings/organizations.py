@@ -7,6 +7,7 @@ from typing import Final, Protocol, TypeVar
 from msgspec import Struct
 
 from headgate.domain.access import Role
+from headgate.domain.residency import ResidencyPolicy
 from headgate.settings import blocks, limits, values
 from headgate.settings.keys import KEYS
 from headgate.settings.limits import Ceilings
@@ -19,6 +20,7 @@ from headgate.settings.model import (
     Secret,
 )
 from headgate.settings.reader import Block, Place
+from headgate.settings.residency import residency
 
 _SLUG: Final = '1 to 63 of a-z, 0-9 and "-", such as "ml-platform"'
 _ROLES: Final = tuple(role.value for role in Role)
@@ -36,6 +38,13 @@ class _Seen(Struct, frozen=True):
     """What must be unique over the whole file: digests of secrets, with the line that has each."""
 
     secrets: dict[bytes, int | None]
+
+
+class _Above(Struct, frozen=True):
+    """What the blocks further out lay on those within."""
+
+    ceilings: Ceilings
+    residency: ResidencyPolicy | None
 
 
 def organizations(place: Place) -> tuple[ProvisionedOrganization, ...]:
@@ -64,13 +73,16 @@ def _identity(block: Block) -> tuple[str, str]:
 def _organization(place: Place, seen: _Seen) -> ProvisionedOrganization:
     block = place.block(KEYS["organizations[]"])
     slug, name = _identity(block)
-    budgets, below = limits.budgets(block)
+    budgets, ceilings = limits.budgets(block)
+    policy, bound = residency(block)
+    below = _Above(ceilings, bound)
     return ProvisionedOrganization(
         slug=slug,
         name=name,
         time_zone=block.read("time_zone", _time_zone, "UTC"),
         budgets=budgets,
         rate_limits=block.read("rate_limits", limits.rate_limits, None),
+        residency=policy,
         keys=block.read("keys", lambda given: _keys(given, seen, below), ()),
         teams=block.read("teams", lambda given: _scopes(given, "teams", lambda item: _team(item, seen, below)), ()),
         users=block.read("users", lambda given: _users(given, below), ()),
@@ -84,38 +96,44 @@ def _time_zone(place: Place) -> str:
     return place.convert(values.parse_time_zone, 'a time zone such as "Europe/Berlin"')
 
 
-def _team(place: Place, seen: _Seen, above: Ceilings) -> ProvisionedTeam:
+def _team(place: Place, seen: _Seen, above: _Above) -> ProvisionedTeam:
     block = place.block(KEYS["organizations[].teams[]"])
     slug, name = _identity(block)
-    budgets, below = limits.budgets(block, above)
+    budgets, ceilings = limits.budgets(block, above.ceilings)
+    policy, bound = residency(block, above.residency)
+    below = _Above(ceilings, bound)
     return ProvisionedTeam(
         slug=slug,
         name=name,
         budgets=budgets,
         rate_limits=block.read("rate_limits", limits.rate_limits, None),
+        residency=policy,
         keys=block.read("keys", lambda given: _keys(given, seen, below), ()),
         projects=block.read("projects", lambda given: _projects(given, seen, below), ()),
     )
 
 
-def _projects(place: Place, seen: _Seen, above: Ceilings) -> tuple[ProvisionedProject, ...]:
+def _projects(place: Place, seen: _Seen, above: _Above) -> tuple[ProvisionedProject, ...]:
     return _scopes(place, "projects", lambda item: _project(item, seen, above))
 
 
-def _project(place: Place, seen: _Seen, above: Ceilings) -> ProvisionedProject:
+def _project(place: Place, seen: _Seen, above: _Above) -> ProvisionedProject:
     block = place.block(KEYS["organizations[].teams[].projects[]"])
     slug, name = _identity(block)
-    budgets, below = limits.budgets(block, above)
+    budgets, ceilings = limits.budgets(block, above.ceilings)
+    policy, bound = residency(block, above.residency)
+    below = _Above(ceilings, bound)
     return ProvisionedProject(
         slug=slug,
         name=name,
         budgets=budgets,
         rate_limits=block.read("rate_limits", limits.rate_limits, None),
+        residency=policy,
         keys=block.read("keys", lambda given: _keys(given, seen, below), ()),
     )
 
 
-def _keys(place: Place, seen: _Seen, above: Ceilings) -> tuple[ProvisionedKey, ...]:
+def _keys(place: Place, seen: _Seen, above: _Above) -> tuple[ProvisionedKey, ...]:
     lines: dict[str, int | None] = {}
     found: list[ProvisionedKey] = []
     for item in place.items('a list of keys such as [{name: ci, models: ["*"], secret: "${CI_KEY}"}]'):
@@ -125,7 +143,7 @@ def _keys(place: Place, seen: _Seen, above: Ceilings) -> tuple[ProvisionedKey, .
     return tuple(found)
 
 
-def _key(place: Place, seen: _Seen, above: Ceilings) -> ProvisionedKey:
+def _key(place: Place, seen: _Seen, above: _Above) -> ProvisionedKey:
     block = place.block(KEYS["organizations[].keys[]"])
     secret, secret_sha256 = _secret(block, seen)
     return ProvisionedKey(
@@ -135,8 +153,9 @@ def _key(place: Place, seen: _Seen, above: Ceilings) -> ProvisionedKey:
         secret_sha256=secret_sha256,
         tags=block.read("tags", _tags, ()),
         expires_at=block.read("expires_at", _moment, None),
-        budgets=limits.budgets(block, above)[0],
+        budgets=limits.budgets(block, above.ceilings)[0],
         rate_limits=block.read("rate_limits", limits.rate_limits, None),
+        residency=residency(block, above.residency)[0],
     )
 
 
@@ -181,7 +200,7 @@ def _moment(place: Place) -> str:
     return place.convert(values.parse_moment, 'a point in time such as "2027-01-31T00:00:00Z"')
 
 
-def _users(place: Place, above: Ceilings) -> tuple[ProvisionedUser, ...]:
+def _users(place: Place, above: _Above) -> tuple[ProvisionedUser, ...]:
     lines: dict[str, int | None] = {}
     found: list[ProvisionedUser] = []
     for item in place.items("a list of people such as [{email: ada@example.com, roles: [admin]}]"):
@@ -191,7 +210,7 @@ def _users(place: Place, above: Ceilings) -> tuple[ProvisionedUser, ...]:
     return tuple(found)
 
 
-def _user(place: Place, above: Ceilings) -> ProvisionedUser:
+def _user(place: Place, above: _Above) -> ProvisionedUser:
     block = place.block(KEYS["organizations[].users[]"])
     expected = 'an e-mail address such as "ada@example.com"'
     email = block.require("email", expected).convert(values.parse_email, expected)
@@ -199,8 +218,9 @@ def _user(place: Place, above: Ceilings) -> ProvisionedUser:
         email=email,
         name=block.read("name", blocks.line, email),
         roles=block.read("roles", _roles, ()),
-        budgets=limits.budgets(block, above)[0],
+        budgets=limits.budgets(block, above.ceilings)[0],
         rate_limits=block.read("rate_limits", limits.rate_limits, None),
+        residency=residency(block, above.residency)[0],
     )
 
 

@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 _MAX_SECRET_BYTES: Final = 64 * 1024
 _NUMERIC: Final = ("int", "float", "timestamp")
+_MOST_LISTED: Final = 20
+"""Of what is known an error lists no more: an operator's own names may be thousands."""
 
 
 class Origin(Struct, frozen=True):
@@ -85,6 +87,10 @@ class Place(Struct, frozen=True):
             self.fail(f"expected {expected}, got {self._shown()}{_nearest(text, words)}")
         return text
 
+    def unknown(self, noun: str, word: str, known: tuple[str, ...]) -> NoReturn:
+        """Raise the error that there is no ``noun`` called ``word``, with the nearest of those that are ``known``."""
+        self.fail(f"there is no {noun} {self._shown()}{_nearest(word, known)}")
+
     def secret(self, parse: Callable[[str], str], expected: str) -> Secret:
         """Return a secret from the value itself or from ``{file: PATH}``; no failure shows it."""
         if isinstance(self.node, document.Mapping):
@@ -141,6 +147,11 @@ class Place(Struct, frozen=True):
         return tuple(
             Place(self.origin, f"{self.path}[{number}]", item.line, item) for number, item in enumerate(node.items)
         )
+
+    def written(self) -> str:
+        """Return a scalar as the file has it: in an error it shows nothing of the environment."""
+        node = self.node
+        return node.text[:200] if isinstance(node, Scalar) else ""
 
     def once(self, seen: dict[str, int | None], name: str, noun: str) -> None:
         """Note in ``seen`` that ``name`` stands here; fail where it stood before."""
@@ -207,7 +218,9 @@ def _nearest(word: str, known: tuple[str, ...]) -> str:
     near = difflib.get_close_matches(word[:80], known, n=1, cutoff=0.6)
     if near:
         return f'; did you mean "{near[0]}"?'
-    return f"; known here: {', '.join(sorted(known))}" if known else ""
+    listed = ", ".join(sorted(known)[:_MOST_LISTED])
+    more = f" and {len(known) - _MOST_LISTED} more" if len(known) > _MOST_LISTED else ""
+    return f"; known here: {listed}{more}" if known else ""
 
 
 def _reason(error: Exception) -> str:

@@ -25,6 +25,10 @@ _VARIABLE: Final = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}
 _SLUG: Final = re.compile(r"[a-z0-9-]{1,63}")
 _PROVIDER_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _REGION: Final = re.compile(r"[a-z0-9-]{1,63}")
+_JURISDICTION: Final = re.compile(r"[a-z]{2,16}")
+_CREDENTIAL_NAME: Final = re.compile(r"[a-z0-9_-]{1,32}")
+_IMPORTANCE: Final = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,6})?")
+_MOST_IMPORTANT: Final = 1_000_000
 _PROVISIONED_SECRET: Final = re.compile(r"[A-Za-z0-9_-]{32,256}")
 _SHA256: Final = re.compile(r"[0-9A-Fa-f]{64}")
 _CREDENTIAL: Final = re.compile(r"[\x21-\x7e]*")
@@ -271,6 +275,33 @@ def parse_region(text: str) -> str:
     return _matching(_REGION, text)
 
 
+def parse_jurisdiction(text: str) -> str:
+    """Return whose law holds at a place, such as ``eu``."""
+    return _matching(_JURISDICTION, text)
+
+
+def parse_credential_name(text: str) -> str:
+    """Return the name of one of a provider's credentials; it becomes part of a deployment's name."""
+    return _matching(_CREDENTIAL_NAME, text)
+
+
+def parse_weight(text: str, remedy: str) -> int:
+    """Return a weight of 1 to 1000; ``remedy`` says what to do in the place of a weight of 0."""
+    if text == "0":
+        raise ValueError(f"a weight is at least 1; {remedy}")
+    return parse_count(text, 1, 1000)
+
+
+def parse_importance(text: str) -> float:
+    """Return how much one of several aims counts: a finite number from 0 to 1,000,000."""
+    if not _IMPORTANCE.fullmatch(text):
+        raise ValueError
+    number = float(text)
+    if number > _MOST_IMPORTANT:
+        raise ValueError(f"must lie between 0 and {_MOST_IMPORTANT}")
+    return number
+
+
 def parse_key_prefix(text: str) -> str:
     """Return what our virtual keys start with."""
     if text in _RESERVED_KEY_PREFIXES:
@@ -330,6 +361,20 @@ def parse_alias(text: str) -> str:
     if "*" in text and ("?" in text or "[" in text):
         raise ValueError('a glob knows "*" alone, no "?" and no "["')
     return text
+
+
+def parse_model_name(text: str) -> str:
+    """Return the name of one model, as a client may send it: an alias, or ``provider/model``."""
+    if "*" in text:
+        raise ValueError('names one model, so it holds no "*"')
+    return parse_alias(text)
+
+
+def parse_pattern(text: str) -> str:
+    """Return a glob over texts that a request brings: printable, ``*`` stands for any rest, wherever it is."""
+    if "?" in text or "[" in text:
+        raise ValueError('a glob knows "*" alone, no "?" and no "["')
+    return parse_line(text)
 
 
 def parse_rate(text: str) -> int:

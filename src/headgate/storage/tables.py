@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION: Final = "0003"
+REVISION: Final = "0005"
 """The migration that this code's tables are the result of."""
 
 metadata: Final = MetaData(
@@ -63,6 +63,8 @@ scopes: Final = Table(
     Column("created_at_ms", BigInteger, nullable=False),
     Column("updated_at_ms", BigInteger, nullable=False),
     Column("version", Integer, nullable=False),
+    # A `ResidencyPolicy` as JSON; null restricts nothing. Likewise that of a key.
+    Column("residency", Text, nullable=True),
     CheckConstraint("kind IN ('organization', 'team', 'project', 'user')", name="kind"),
     CheckConstraint("(kind = 'organization') = (parent_id IS NULL)", name="root"),
     UniqueConstraint("parent_id", "kind", "slug"),
@@ -113,6 +115,7 @@ virtual_keys: Final = Table(
     Column("created_at_ms", BigInteger, nullable=False),
     Column("updated_at_ms", BigInteger, nullable=False),
     Column("version", Integer, nullable=False),
+    Column("residency", Text, nullable=True),
     CheckConstraint("length(digest) = 32", name="sha256"),
     Index("ix_virtual_keys_organization_id", "organization_id", "id"),
     Index("ix_virtual_keys_scope_id", "scope_id", "id"),
@@ -256,6 +259,7 @@ requests: Final = Table(
     Column("overhead_ms", Float, nullable=False),
     Column("is_sandbox", Boolean, nullable=False),
     Column("spending", Text, nullable=True),
+    Column("routing", Text, nullable=True),
     Index("ix_requests_started_at_ms", "started_at_ms"),
     Index("ix_requests_organization_id_started_at_ms", "organization_id", "started_at_ms"),
     Index("ix_requests_key_id_started_at_ms", "key_id", "started_at_ms"),

@@ -27,6 +27,8 @@ from headgate.upstream.inflate import Inflater
 from headgate.upstream.options import TransportOptions
 from headgate.upstream.tls import client_context
 from headgate.upstream.transport import (
+    CRUMB_BYTES,
+    LEAST_CRUMBS_BYTES,
     AnswerTooLargeError,
     ConnectError,
     ConnectionCutError,
@@ -128,6 +130,8 @@ class AiohttpAnswer:
         self._inflater: Inflater | None = None
         self._claimed = False
         self._begun = False
+        self._alive_at = 0.0
+        self._crumbs = LEAST_CRUMBS_BYTES
 
     async def read(self) -> bytes:
         """Return the whole body."""
@@ -168,6 +172,8 @@ class AiohttpAnswer:
                 if blocked is not None:
                     async with _bounded(self._deadlines.total_at, TotalTimeoutError):
                         await blocked
+                    # The provider is not to blame for this wait.
+                    self._alive_at = asyncio.get_running_loop().time()
             if self._inflater is not None:
                 self._inflater.finish()
         finally:
@@ -175,10 +181,9 @@ class AiohttpAnswer:
 
     async def _next(self) -> bytes:
         """The next piece; empty at the end."""
-        now = asyncio.get_running_loop().time()
-        deadlines = self._deadlines
+        loop, deadlines = asyncio.get_running_loop(), self._deadlines
         kind: type[UpstreamFailure] = IdleTimeoutError if self._begun else FirstEventTimeoutError
-        due = now + self._idle_s if self._begun else deadlines.first_event_at
+        due = self._alive_at + self._idle_s if self._begun else deadlines.first_event_at
         if due >= deadlines.total_at:
             due, kind = deadlines.total_at, TotalTimeoutError
         try:
@@ -187,6 +192,12 @@ class AiohttpAnswer:
         except aiohttp.ClientError as error:
             raise _body_failure(error) from error
         self._begun = True
+        if len(data) >= CRUMB_BYTES or b"\n" in data:
+            self._alive_at, self._crumbs = loop.time(), LEAST_CRUMBS_BYTES
+        else:
+            self._crumbs += len(data)
+            if self._crumbs >= LEAST_CRUMBS_BYTES:
+                self._alive_at, self._crumbs = loop.time(), 0
         return data
 
     async def _leave(self) -> None:
@@ -207,6 +218,7 @@ class AiohttpTransport:
         self._proxy = URL.build(scheme="http", host=proxy.host, port=proxy.port) if proxy is not None else None
         self._authorization = proxy.authorization if proxy is not None else None
         self._generation: _Generation | None = None
+        self._is_retired = False
 
     async def send(self, request: UpstreamRequest) -> AiohttpAnswer:
         """Send and wait for the answer's head; see `transport.Transport.send`.
@@ -236,6 +248,13 @@ class AiohttpTransport:
             await generation.leave()
             raise
         return AiohttpAnswer(response, headers, framing, request=request, generation=generation, deadlines=deadlines)
+
+    async def retire(self) -> None:
+        """Keep no connection any more; see `transport.Transport.retire`."""
+        self._is_retired = True
+        generation, self._generation = self._generation, None
+        if generation is not None:
+            await self._retire_generation(generation)
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -278,12 +297,20 @@ class AiohttpTransport:
         generation = self._generation
         if generation is not None and now - generation.born_at < self._options.max_connection_age_s:
             return generation
-        self._generation = _Generation(self._open_session(), now)
+        fresh = _Generation(self._open_session(), now)
+        if self._is_retired:
+            # Nobody keeps it: the one exchange that it is for closes it.
+            fresh.retired = True
+            return fresh
+        self._generation = fresh
         if generation is not None:
-            generation.retired = True
-            if generation.users == 0:
-                await generation.session.close()
-        return self._generation
+            await self._retire_generation(generation)
+        return fresh
+
+    async def _retire_generation(self, generation: _Generation) -> None:
+        generation.retired = True
+        if generation.users == 0:
+            await generation.session.close()
 
     def _open_session(self) -> aiohttp.ClientSession:
         tracing = aiohttp.TraceConfig()

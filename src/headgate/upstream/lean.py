@@ -34,6 +34,7 @@ class LeanTransport:
         self._tls = (options.tls or client_context()) if origin.scheme == "https" else None
         self._head = lru_cache(_KEPT_HEADS)(partial(render_head, origin, options.proxy))
         self._pool: Pool | None = None
+        self._is_retired = False
 
     async def send(self, request: UpstreamRequest) -> Exchange:
         """Send and wait for the answer's head; see `transport.Transport.send`.
@@ -63,10 +64,19 @@ class LeanTransport:
         await exchange.arrived()
         return exchange
 
+    async def retire(self) -> None:
+        """Keep no connection any more; see `transport.Transport.retire`."""
+        self._is_retired = True
+        if self._pool is not None:
+            self._pool.retire()
+
     async def aclose(self) -> None:
         """Close every connection; exchanges under way fail with `ConnectionCutError`."""
         if self._pool is not None:
             await self._pool.aclose()
 
     def _make_pool(self, loop: asyncio.AbstractEventLoop) -> Pool:
-        return Pool(loop, self._options, partial(dial, self._origin, self._options, self._tls))
+        pool = Pool(loop, self._options, partial(dial, self._origin, self._options, self._tls))
+        if self._is_retired:
+            pool.retire()
+        return pool

@@ -28,6 +28,7 @@ class Pool:
         self._slots = options.max_connections
         """Connections that may still be opened; one that is being dialled holds its slot already."""
         self._waiting: deque[Future[Connection | None]] = deque()
+        self._retired = False
         self._closed = False
         self._all_lost: Future[None] | None = None
 
@@ -62,6 +63,13 @@ class Pool:
                 return await self._connect(deadline)
         except TimeoutError as error:
             raise ConnectTimeoutError("no connection within the time for it", sent=False) from error
+
+    def retire(self) -> None:
+        """Keep no connection that nobody waits for: close the idle ones now, the others as they are given back."""
+        self._retired = True
+        for connection in tuple(self._idle):
+            connection.close()
+        self._idle.clear()
 
     async def aclose(self) -> None:
         """Close every connection, fail who waits, and return when the sockets are gone."""
@@ -127,6 +135,9 @@ class Pool:
             if not waiter.done():
                 waiter.set_result(connection)
                 return
+        if self._retired:
+            connection.close()
+            return
         self._idle.append(connection)
 
     def _on_lost(self, connection: Connection) -> None:

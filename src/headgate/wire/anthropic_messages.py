@@ -205,6 +205,7 @@ ANTHROPIC_MESSAGES: Final = WireFormat(
     name="anthropic_messages",
     operation="chat",
     upstream_path="/messages",
+    ping=b'event: ping\ndata: {"type": "ping"}\n\n',
     parse_envelope=parse_envelope,
     render_upstream=render_upstream,
     meter_body=meter_body,
