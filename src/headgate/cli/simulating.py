@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from msgspec import Struct
 
@@ -101,7 +101,7 @@ def _save(trace: "Trace", path: Path) -> None:
         if path.suffix == ".gz":
             # Without a time and a name inside, the same trace is the same bytes.
             with path.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
-                write_trace(trace, file)
+                write_trace(trace, cast("IO[bytes]", file))
         else:
             with path.open("wb") as file:
                 write_trace(trace, file)

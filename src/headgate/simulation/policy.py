@@ -16,9 +16,14 @@ from headgate.routing.strategies import STRATEGIES
 from headgate.routing.table import RouteTable
 from headgate.settings.document import MAX_FILE_BYTES
 from headgate.settings.load import ConfigurationError, load_settings
-from headgate.settings.model import CredentialSettings, ProviderSettings, Secret
+from headgate.settings.model import ProviderSettings, Secret
 
-_UNSET: Final = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_MARK: Final = "simulated-"
+"""What a credential begins with that nobody set."""
+_DEMANDED: Final = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+"""A variable without a default."""
+_CREDENTIAL: Final = re.compile(r"\b(?:credential|value):\s*[\"']?\$\{([A-Za-z_][A-Za-z0-9_]*):-\}")
+"""One whose credential is left out where it is not set."""
 
 
 class Policy(Struct, frozen=True):
@@ -68,13 +73,14 @@ def read_policy(path: Path, environ: Mapping[str, str]) -> Policy:
 
 
 def _with_placeholders(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return ``environ`` with a value for every variable that the file reads without a default and that is not set."""
+    """Return ``environ`` with a value for every variable that is not set and that the file cannot do without."""
     try:
         with path.open("rb") as file:
             text = file.read(MAX_FILE_BYTES).decode("utf-8", "replace")
     except OSError:
         text = ""  # Who reads the settings says why it cannot be read.
-    unset = {name for name in _UNSET.findall(text) if name not in environ}
+    names = {*_DEMANDED.findall(text), *_CREDENTIAL.findall(text)}
+    unset = {name for name in names if not environ.get(name)}
     # A listener that is open to others needs a token; here nobody listens.
     token = {"HEADGATE_ADMIN_TOKEN": _placeholder("HEADGATE_ADMIN_TOKEN")}
     return {**token, **environ, **{name: _placeholder(name) for name in unset}}
@@ -85,20 +91,13 @@ def _placeholder(name: str) -> str:
     return f"{_MARK}{name}".ljust(40, "x")[:256]
 
 
-_MARK: Final = "simulated-"
-
-
 def _names_unset(provider: ProviderSettings) -> bool:
     secrets = (provider.credential, *(each.value for each in provider.credentials))
     return any(secret.reveal().startswith(_MARK) for secret in secrets)
 
 
 def _switched_on(provider: ProviderSettings) -> ProviderSettings:
-    """Return the provider with each credential that it lacks."""
-    if provider.credentials:
-        given = tuple(
-            CredentialSettings(each.name, each.value if each.value else Secret(_MARK), each.weight)
-            for each in provider.credentials
-        )
-        return replace(provider, credentials=given)
-    return replace(provider, credential=provider.credential if provider.credential else Secret(_MARK))
+    """Return the provider with the credential that it lacks."""
+    if provider.credentials or provider.credential:
+        return provider
+    return replace(provider, credential=Secret(_MARK))
