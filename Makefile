@@ -23,7 +23,7 @@ COMPILE := $(BIN)/uv pip compile --python-version 3.11 --universal --generate-ha
 	--no-annotate -q
 CODE := src tests bench deploy
 # Suites that start processes, or that need an environment of their own: part of `make test`, not of `make check`.
-WHOLE := tests/sdk tests/deploy tests/e2e tests/security
+WHOLE := tests/chaos tests/sdk tests/deploy tests/e2e tests/security
 
 # What a target needs beyond python and make: $(call need,command,package[,command,package]).
 define need

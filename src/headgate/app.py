@@ -45,7 +45,8 @@ from headgate.pipeline.load import LagProbe, LoadGate
 from headgate.pipeline.recovery import recover_records
 from headgate.providers.sandbox import Meter
 from headgate.records.writer import RecordWriter
-from headgate.routing.health import HealthBook
+from headgate.routing.health import HealthBook, Healths, HealthView
+from headgate.routing.table import Deployment
 from headgate.server.asgi import AsgiApp, Receive, Send
 from headgate.server.edge import Draining, Edge
 from headgate.server.entropy import EntropyPool
@@ -58,6 +59,8 @@ from headgate.storage.engine import Database, SchemaError, open_database
 from headgate.telemetry.log import configure_logging
 
 ADMIN_TOKEN_FILE: Final = "admin-token"  # noqa: S105  a file name
+_LOOK_S: Final = 10.0
+"""How long a thread of the admin API waits for the event loop."""
 _log: Final = logging.getLogger("headgate")
 
 
@@ -331,7 +334,8 @@ async def _listen(
 ) -> list[Listener]:
     """Open a listener on each socket; where there are two, the second one is for administration alone."""
     digest = hash_secret(token)
-    admin = trusting(LazyAdmin(plane, gateway.snapshots, digest, reloader), parse_networks(server.trusted_proxies))
+    build = functools.partial(_build_admin, plane, gateway.snapshots, digest, reloader, healths=_healths_of(gateway))
+    admin = trusting(LazyAdmin(build), parse_networks(server.trusted_proxies))
 
     def application(*, infer: bool, administer: bool) -> Application:
         edge = Edge(
@@ -384,9 +388,9 @@ def _server_tls(server: ServerSettings) -> ssl.SSLContext | None:
 class LazyAdmin:
     """The admin API, imported when it is first asked for: the data plane starts without waiting for it."""
 
-    def __init__(self, plane: Plane, snapshots: SnapshotSource, token_digest: bytes, reloader: Reloader) -> None:
-        """Keep what `headgate.admin.app.create_admin_app` takes."""
-        self._build = functools.partial(_build_admin, plane, snapshots, token_digest, reloader)
+    def __init__(self, build: Callable[[], AsgiApp]) -> None:
+        """Keep what builds it."""
+        self._build = build
         self._lock = asyncio.Lock()
         self._app: AsgiApp | None = None
 
@@ -399,6 +403,18 @@ class LazyAdmin:
         await self._app(scope, receive, send)
 
 
-def _build_admin(plane: Plane, snapshots: SnapshotSource, token_digest: bytes, reloader: Reloader) -> AsgiApp:
+def _build_admin(
+    plane: Plane, snapshots: SnapshotSource, token_digest: bytes, reloader: Reloader, *, healths: Healths
+) -> AsgiApp:
     module = importlib.import_module("headgate.admin.app")
-    return module.create_admin_app(plane, snapshots, token_digest, reloader)
+    return module.create_admin_app(plane, snapshots, token_digest, reloader, healths=healths)
+
+
+def _healths_of(gateway: Gateway) -> Healths:
+    """Return how other threads ask how deployments fare: the book belongs to the event loop."""
+    loop = asyncio.get_running_loop()
+
+    async def look(deployments: Sequence[Deployment]) -> tuple[HealthView, ...]:
+        return gateway.health.views(deployments, gateway.clock())
+
+    return lambda deployments: asyncio.run_coroutine_threadsafe(look(deployments), loop).result(_LOOK_S)

@@ -14,6 +14,7 @@ from headgate.domain.catalog import Capabilities, Price, Rates
 from headgate.identity.secrets import ADMIN_TOKEN_PREFIX, hash_secret, mint_secret
 from headgate.ledger.desk import LedgerDesk
 from headgate.ledger.limit_book import LimitBook
+from headgate.routing.health import HealthBook
 from headgate.routing.table import Deployment, Route, RouteTable
 from headgate.snapshot import Configured, Snapshot, SnapshotSource
 
@@ -142,7 +143,11 @@ def open_api(database: Any, clock_ms: Callable[[], int], desk: LedgerDesk) -> Ap
     )
     file = ConfigurationFile(source="headgate.yaml", sha256="0" * 64)
     reloader = Reloader(plane, snapshots, lambda: unchanged(snapshots, file), file)
-    return Api(create_admin_app(plane, snapshots, hash_secret(OPERATOR), reloader), plane, snapshots, OPERATOR)
+    book = HealthBook(draw=lambda: 0.5)
+    app = create_admin_app(
+        plane, snapshots, hash_secret(OPERATOR), reloader, healths=lambda each: book.views(each, clock_ms() / 1000)
+    )
+    return Api(app, plane, snapshots, OPERATOR)
 
 
 def unchanged(snapshots: SnapshotSource, file: ConfigurationFile) -> Candidate:

@@ -13,3 +13,13 @@ async def test_models_show_price_capabilities_and_why_one_is_off(api: Api):
     assert first["capabilities"]["context_window"] == 128_000
     assert (second["provider"], second["price"]) == (None, None)
     assert "no credential" in second["off"]
+
+
+async def test_models_show_their_deployments_and_how_each_is_doing(api: Api):
+    first, second = (await api("GET", "/models")).json["data"]
+    (deployment,) = first["deployments"]
+    assert (first["strategy"], first["use"], first["rules"]) == ("priority", None, [])
+    assert (deployment["name"], deployment["weight"], deployment["price"]["version"]) == ("openai/gpt-4o", 1, "test 1")
+    health = deployment["health"]
+    assert (health["state"], health["reason"], health["in_flight"]) == ("closed", None, 0)
+    assert (second["deployments"], second["fallbacks"]["error"]) == ([], [])

@@ -66,6 +66,34 @@ async def test_a_body_that_drips_meets_the_total_time(kind: str) -> None:
     assert (await outcome(kind, script, timeouts=timeouts)).failure == "total_timeout"
 
 
+async def test_a_body_that_drips_without_the_end_of_a_line_stalls(kind: str) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(CHUNKED)
+        while True:
+            await peer.send_slowly([chunk(b"x")], 0.02)
+
+    timeouts = Timeouts(connect=2, first_event=5, idle=0.2, total=20)
+    assert (await outcome(kind, script, timeouts=timeouts)).failure == "idle_timeout"
+
+
+@pytest.mark.parametrize("crumb", [b"\n", b"x" * 63, b": \n", b"data: {}"])
+async def test_a_body_that_drips_lines_or_enough_goes_on(kind: str, crumb: bytes) -> None:
+    """For as long as five idle times."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(CHUNKED)
+        for turn in range(50):
+            # A line in pieces, as reads may cut it: each ends within the idle time.
+            end = b"\n" if turn % 4 == 3 and len(crumb) < 60 else b""
+            await peer.send_slowly([chunk(crumb + end)], 0.04)
+        await peer.send(b"0\r\n\r\n")
+
+    timeouts = Timeouts(connect=2, first_event=5, idle=0.4, total=20)
+    assert (await outcome(kind, script, timeouts=timeouts)).failure is None
+
+
 async def test_the_total_time_covers_waiting_for_the_head(kind: str) -> None:
     timeouts = Timeouts(connect=2, first_event=5, idle=5, total=0.2)
     assert (await outcome(kind, stall, timeouts=timeouts)).failure == "total_timeout"

@@ -7,6 +7,7 @@ wait until its reader has acknowledged each event (``POST /control/ack/NAME``).
 import asyncio
 import json
 import socket
+import ssl
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -80,6 +81,8 @@ class FakeServer(ABC):
         self._thread = threading.Thread(target=self._loop.run_forever, name="fake-upstream", daemon=True)
         self._connections: set[asyncio.Task[None]] = set()
         self._moved = asyncio.Condition()
+        self.tls: ssl.SSLContext | None = None
+        """Set before it starts; `url` stays what it is without."""
 
     @property
     def url(self) -> str:
@@ -119,7 +122,7 @@ class FakeServer(ABC):
         return self.exchanges[-1]
 
     async def _start(self) -> None:
-        self._server = await self._loop.create_server(lambda: _Line(self._connected), "127.0.0.1", 0)
+        self._server = await self._loop.create_server(lambda: _Line(self._connected), "127.0.0.1", 0, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _stop(self) -> None:

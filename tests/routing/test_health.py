@@ -181,7 +181,7 @@ def test_configured_limits_hold_for_a_minute_of_our_own_requests(
 def test_what_the_provider_says_is_left_keeps_requests_away_until_there_is_more() -> None:
     health = healthy()
     health.learn_headers([(b"content-type", b"text/event-stream")], NOW)
-    assert health.headroom is None
+    assert health.headroom.requests is None
     health.learn_headers(
         [(b"x-ratelimit-limit-requests", b"10"), (b"x-ratelimit-remaining-requests", b"1"),
          (b"x-ratelimit-reset-requests", b"9s")], NOW,

@@ -2,6 +2,7 @@
 
 import re
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,9 +12,8 @@ from headgate.domain.routing import Considered, FailureClass, RoutingNote, Strat
 from headgate.routing.breaker import TRIP_IN_A_ROW
 from headgate.routing.health import Health, HealthBook
 from headgate.routing.plan import DEEPEST, Facts, follow, plan
-from headgate.routing.strategies import STRATEGIES
 from headgate.routing.table import Deployment, Fallbacks, Route, RouteTable, Rule
-from tests.routing.routes import NOW, book, deployment, facts, route, succeed
+from tests.routing.routes import NOW, book, deployment, facts, price, route, succeed
 
 A, B, C = deployment("a"), deployment("b"), deployment("c")
 
@@ -56,6 +56,22 @@ def test_a_note_has_the_candidates_with_their_scores_and_then_the_others_with_wh
         ),
         ("vip",),
     )
+
+
+def test_a_note_of_balanced_has_the_parts_and_no_infinite_score() -> None:
+    target = route(deployment("a", price=price(1, 1)), deployment("b"), strategy=Strategy.BALANCED)
+    found = plan(target, facts(), book(), NOW)
+    for each in found.note.considered:
+        assert each.score == pytest.approx(sum(each.parts))
+    assert found.note.considered[1].parts[0] == pytest.approx(0.4)
+    cheapest = plan(target, facts(strategy=Strategy.CHEAPEST), book(), NOW).note.considered
+    assert [each.score for each in cheapest] == [pytest.approx(0.001256), None]
+    assert msgspec.json.decode(msgspec.json.encode(found.note), type=RoutingNote) == found.note
+
+
+def test_a_note_written_before_it_had_parts_can_still_be_read() -> None:
+    old = b'["priority",[["a/m",0.0,null]],[]]'
+    assert msgspec.json.decode(old, type=RoutingNote) == RoutingNote("priority", (Considered("a/m", 0.0),))
 
 
 def test_a_lower_priority_comes_after_all_of_a_higher_one_whatever_the_strategy_says() -> None:
@@ -269,7 +285,7 @@ def happen(
             health.neutral(now, began=now)
 
 
-@given(st.lists(EVENTS, max_size=60), st.sampled_from(list(STRATEGIES)), st.sets(st.integers(0, 3)))
+@given(st.lists(EVENTS, max_size=60), st.sampled_from(list(Strategy)), st.sets(st.integers(0, 3)))
 def test_whatever_happened_somebody_is_tried_unless_all_are_refused(
     events: list[tuple[float, int, object, float | None]], strategy: Strategy, refused: set[int]
 ) -> None:

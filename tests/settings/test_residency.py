@@ -54,7 +54,7 @@ def test_a_block_that_restricts_nothing_is_no_policy(read: Read, block: str) -> 
         ("{jurisdictions: []}", "residency.jurisdictions: an empty list permits nothing"),
         ("{regions: }", "residency.regions: an empty list permits nothing"),
         ("{jurisdictions: eu}", 'residency.jurisdictions: expected a list of jurisdictions such as ["eu"], got "eu"'),
-        ("{jurisdictions: [EU]}", "residency.jurisdictions[0]: expected a jurisdiction as deployments state it"),
+        ("{jurisdictions: [EU]}", "residency.jurisdictions[0]: expected a jurisdiction of 2 to 16 of a-z"),
         ("{jurisdictions: [eu-*]}", "residency.jurisdictions[0]: expected a jurisdiction"),
         ("{jurisdictions: [no]}", "residency.jurisdictions[0]: expected a jurisdiction"),
         ('{regions: ["eu-*", "*-west"]}', "residency.regions[1]: expected a region such as"),

@@ -46,6 +46,7 @@ from headgate.domain.errors import (
     NotFoundError,
 )
 from headgate.identity.policy import ROUTES, Row
+from headgate.routing.health import Healths
 from headgate.snapshot import SnapshotSource
 
 _log: Final = logging.getLogger("headgate.admin")
@@ -65,7 +66,7 @@ class PolicyMismatchError(Exception):
 
 
 def create_admin_app(
-    plane: Plane, snapshots: SnapshotSource, admin_token_digest: bytes, reloader: Reloader
+    plane: Plane, snapshots: SnapshotSource, admin_token_digest: bytes, reloader: Reloader, *, healths: Healths
 ) -> "AdminApp":
     """Build the REST API.
 
@@ -76,6 +77,7 @@ def create_admin_app(
         snapshots: where the current snapshot lies; the models resource reads it.
         admin_token_digest: SHA-256 of the operator's token.
         reloader: knows the configuration, and takes up its successor.
+        healths: tells how deployments are doing.
 
     Raises:
         PolicyMismatchError: an endpoint has no equal row in the policy table, or a row has no endpoint.
@@ -89,6 +91,7 @@ def create_admin_app(
         documents=documents,
         refused_credentials=RefusedCredentials(plane),
         reloader=reloader,
+        healths=healths,
     )
     return AdminApp(site, ENDPOINTS, ROUTES)
 

@@ -5,6 +5,7 @@ from msgspec import Struct
 from headgate.control.plane import Plane
 from headgate.control.refused_credentials import RefusedCredentials
 from headgate.control.reload import Reloader
+from headgate.routing.health import Healths
 from headgate.snapshot import SnapshotSource
 
 
@@ -25,3 +26,4 @@ class Site(Struct, frozen=True):
     documents: Documents
     refused_credentials: RefusedCredentials
     reloader: Reloader
+    healths: Healths

@@ -141,6 +141,55 @@ def apply(
     applying.apply(connect(url, token, data_dir), file, plan=plan, prune=prune, as_json=as_json)
 
 
+@app.command()
+def simulate(
+    policy: Annotated[
+        Path,
+        typer.Option("--policy", metavar="FILE", help="The configuration to try: its providers and models."),
+    ],
+    *,
+    against: Annotated[
+        Path, typer.Option("--against", metavar="FILE", help="The configuration to compare it with.")
+    ] = Path("headgate.yaml"),
+    trace: Annotated[
+        Path | None, typer.Option("--trace", metavar="FILE", help="Replay a file of JSON Lines, plain or gzipped.")
+    ] = None,
+    synthetic: Annotated[bool, typer.Option("--synthetic", help="Replay a made-up day of traffic.")] = False,
+    from_records: Annotated[
+        bool, typer.Option("--from-records", help="Replay the newest records of a running gateway.")
+    ] = False,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="RFC 3339; records of no earlier requests.")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", metavar="TIME", help="RFC 3339; only records before it.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same figures.")] = 1,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="Replay at most so many requests.")] = 20_000,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", metavar="FILE", help="Also write the trace, gzipped if FILE ends in .gz."),
+    ] = None,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    data_dir: DataDir = "data",
+    as_json: AsJson = False,
+) -> None:
+    """Say what another configuration would have done with the same traffic: which requests change, cost, latency,
+    refusals.
+
+    Nothing is sent, and credentials need not be set. Exactly one of --trace, --synthetic and --from-records is given.
+    """
+    from headgate.cli import simulating
+    from headgate.cli.client import connect
+
+    if (trace is not None) + synthetic + from_records != 1:
+        raise typer.BadParameter("give exactly one of the three", param_hint="--trace, --synthetic or --from-records")
+    if (start or end) and not from_records:
+        raise typer.BadParameter("only together with --from-records", param_hint="--from" if start else "--to")
+    records = (lambda: connect(url, token, data_dir)) if from_records else None
+    wanted = simulating.Wanted(policy, against, trace, synthetic, records, start, end, seed, limit, save)
+    simulating.simulate(wanted, as_json=as_json)
+
+
 @imports.command("litellm")
 def import_litellm(
     configuration: Annotated[Path, typer.Argument(metavar="CONFIG", help="LiteLLM's config.yaml.")],

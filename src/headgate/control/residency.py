@@ -16,10 +16,10 @@ from headgate.domain.residency import ResidencyPolicy, contradiction
 
 MAX_NAMES: Final = 32
 MAX_DAYS: Final = 36_500
-_NAME: Final = r"^[a-z0-9-]{1,63}$"
+_JURISDICTION: Final = r"^[a-z]{2,16}$"
 _REGION: Final = r"^(?:[a-z0-9-]{1,63}|[a-z0-9-]{0,62}\*)$"
 
-Jurisdiction = Annotated[str, Meta(pattern=_NAME, max_length=63)]
+Jurisdiction = Annotated[str, Meta(pattern=_JURISDICTION, max_length=16)]
 Jurisdictions = Annotated[
     tuple[Jurisdiction, ...],
     Meta(min_length=1, max_length=MAX_NAMES, description="Names as deployments state them, such as `eu`."),
@@ -66,7 +66,7 @@ def check_residency(residency: Residency | None) -> ResidencyPolicy | None:
     if days is not None and not 0 <= days <= MAX_DAYS:
         raise _malformed("max_retention_days", f"0 to {MAX_DAYS}")
     policy = ResidencyPolicy(
-        jurisdictions=_check_names(residency.jurisdictions, "jurisdictions", _NAME, "1 to 63 of a-z, 0-9 and `-`"),
+        jurisdictions=_check_names(residency.jurisdictions, "jurisdictions", _JURISDICTION, "2 to 16 of a-z"),
         regions=_check_names(
             residency.regions, "regions", _REGION, "1 to 63 of a-z, 0-9 and `-`, where a last `*` stands for any rest"
         ),

@@ -7,7 +7,7 @@ At any moment the counts cover the window's length less at most one bucket's wid
 class SlidingCounts:
     """Two counts that forget. Times are monotonic seconds; where a clock runs backwards the newest bucket stays."""
 
-    __slots__ = ("_first", "_last", "_second", "_size", "_width_s", "first", "second")
+    __slots__ = ("_first", "_last", "_second", "_size", "_width_s", "ends_at", "first", "second")
 
     def __init__(self, width_s: float, buckets: int) -> None:
         """A window of so many ``buckets``, each ``width_s`` wide."""
@@ -19,12 +19,13 @@ class SlidingCounts:
         self._first = [0] * buckets
         self._second = [0] * buckets
         self._last = 0
+        self.ends_at = width_s
+        """When the newest bucket ends: before that there is nothing to forget."""
 
     def add(self, now: float, first: int, second: int) -> None:
         """Count something that happens now."""
-        index = int(now / self._width_s)
-        if index > self._last:
-            self._age(index)
+        if now >= self.ends_at:
+            self._age(now)
         slot = self._last % self._size
         self._first[slot] += first
         self._second[slot] += second
@@ -33,9 +34,8 @@ class SlidingCounts:
 
     def advance(self, now: float) -> None:
         """Forget what has left the window."""
-        index = int(now / self._width_s)
-        if index > self._last:
-            self._age(index)
+        if now >= self.ends_at:
+            self._age(now)
 
     def clear(self) -> None:
         """Forget everything."""
@@ -44,7 +44,8 @@ class SlidingCounts:
             self._second = [0] * self._size
             self.first = self.second = 0
 
-    def _age(self, index: int) -> None:
+    def _age(self, now: float) -> None:
+        index = int(now / self._width_s)
         if index - self._last >= self._size:
             self.clear()
         else:
@@ -54,3 +55,4 @@ class SlidingCounts:
                 self.second -= self._second[slot]
                 self._first[slot] = self._second[slot] = 0
         self._last = index
+        self.ends_at = (index + 1) * self._width_s

@@ -42,86 +42,112 @@ _FIELDS: Final[Mapping[bytes, tuple[int, int]]] = MappingProxyType(
         b"anthropic-ratelimit-input-tokens-reset": (_INPUT_TOKENS, _RESET),
     }
 )
-_COUNT: Final = re.compile(rb"\d{1,15}")
+_LONGEST_COUNT: Final = 15
 _DURATION: Final = re.compile(rb"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m(?!s))?(?:(\d{1,9}(?:\.\d*)?)(ms|s))?")
 _SECONDS: Final = re.compile(rb"\d{1,9}(?:\.\d*)?")
+
+Fields = Sequence[tuple[bytes, bytes]]
+Said = list[bytes | None]
+"""What remains, the limit and the reset of one kind."""
 
 
 class Quota:
     """One limit of a provider, as last heard of. Times are monotonic seconds."""
 
-    __slots__ = ("_at", "_left", "_refill", "begun", "limit")
+    __slots__ = ("at", "least", "limit", "pace")
 
     def __init__(self) -> None:
         """Nothing is known: ``limit`` is 0."""
         self.limit = 0
         """The whole; the most that was ever left where the provider does not say it."""
-        self.begun = 0
-        """Requests or tokens that began since it was heard of."""
-        self._left = 0
-        self._at = 0.0
-        self._refill = 0.0
+        self.least = 0
+        """What was left when it was heard of, less what began since: it is never less than that."""
+        self.at = 0.0
+        self.pace = 0.0
         """A second."""
 
     def hear(self, now: float, left: int, limit: int | None, reset_s: float | None) -> None:
         """Take in what the provider says."""
         self.limit = max(left, self.limit, 1) if limit is None else max(left, limit, 1)
-        self._left = left
-        self._at = now
+        self.least = left
+        self.at = now
         used = self.limit - left
         reset_s = UNSTATED_RESET_S if reset_s is None else reset_s
         # Where nothing is used there is nothing to learn the pace from: a minute for the whole is what is usual.
-        self._refill = used / reset_s if used and reset_s > 0 else self.limit / 60
-        self.begun = 0
+        self.pace = used / reset_s if used and reset_s > 0 else self.limit / 60
 
     def left(self, now: float) -> float:
         """Return what is left now; below zero where more began than there was."""
-        left = self._left - self.begun + self._refill * (now - self._at)
+        left = self.least + self.pace * (now - self.at)
         return left if left < self.limit else float(self.limit)
 
     def wait_s(self, now: float) -> float:
         """Return the seconds until one is left again; 0 where one is."""
-        return max(0.0, (1 - self.left(now)) / self._refill)
+        return max(0.0, (1 - self.left(now)) / self.pace)
 
 
 class Headroom:
     """The requests and tokens that a provider says are left for one deployment."""
 
-    __slots__ = ("requests", "tokens")
+    __slots__ = ("is_known", "is_tight", "requests", "tokens")
 
     def __init__(self) -> None:
         """Nothing is known."""
+        self.is_known = False
+        self.is_tight = False
+        """It may be exhausted: what is not tight need not be asked."""
         self.requests: Quota | None = None
         self.tokens: Quota | None = None
 
-    def learn(self, headers: Sequence[tuple[bytes, bytes]], now: float) -> bool:
+    def learn(self, headers: Fields, now: float) -> bool:
         """Take in the header fields of an answer, their names in lower case; return whether any was of a limit."""
-        said: list[list[bytes | None]] | None = None
+        said: tuple[Said, Said, Said] | None = None
         for name, value in headers:
             field = _FIELDS.get(name)
             if field is not None:
                 if said is None:
-                    said = [[None] * 3 for _ in range(3)]
+                    said = [None] * 3, [None] * 3, [None] * 3
                 said[field[0]][field[1]] = value
         if said is None:
             return False
-        date = next((value for name, value in headers if name == b"date"), None)
-        requests = _read(said[_REQUESTS], date)
+        requests = _read(said[_REQUESTS], headers)
         if requests is not None:
             self.requests = self.requests or Quota()
             self.requests.hear(now, *requests)
-        found = [each for each in (_read(said[_TOKENS], date), _read(said[_INPUT_TOKENS], date)) if each is not None]
-        if found:
+        tokens, of_input = _read(said[_TOKENS], headers), _read(said[_INPUT_TOKENS], headers)
+        if tokens is None or (of_input is not None and of_input[0] < tokens[0]):
+            tokens = of_input
+        if tokens is not None:
             self.tokens = self.tokens or Quota()
-            self.tokens.hear(now, *min(found, key=_left_of))
+            self.tokens.hear(now, *tokens)
+        self._judge()
         return True
 
     def begin(self, tokens: int) -> None:
         """A request begins."""
         if self.requests is not None:
-            self.requests.begun += 1
+            self.requests.least -= 1
         if self.tokens is not None:
-            self.tokens.begun += tokens
+            self.tokens.least -= tokens
+        self._judge()
+
+    def used_share(self, now: float, tokens: float) -> float:
+        """Return the fuller share that would be in use with one more request of so many ``tokens``; above 1: too many.
+
+        Called for every candidate of a decision, so both limits are worked out in place.
+        """
+        share = 0.0
+        quota = self.requests
+        if quota is not None:
+            left = quota.least + quota.pace * (now - quota.at)
+            share = 1 / quota.limit if left >= quota.limit else 1 - (left - 1) / quota.limit
+        quota = self.tokens
+        if quota is not None:
+            left = quota.least + quota.pace * (now - quota.at)
+            used = tokens / quota.limit if left >= quota.limit else 1 - (left - tokens) / quota.limit
+            if used > share:
+                return used
+        return share
 
     def is_exhausted(self, now: float) -> bool:
         """Whether no request, or no token, is left."""
@@ -132,7 +158,13 @@ class Headroom:
         """Return the seconds until something is left."""
         return max(quota.wait_s(now) if quota is not None else 0.0 for quota in (self.requests, self.tokens))
 
+    def _judge(self) -> None:
+        requests, tokens = self.requests, self.tokens
+        self.is_known = requests is not None or tokens is not None
+        self.is_tight = (requests is not None and requests.least < 1) or (tokens is not None and tokens.least < 1)
 
+
+@lru_cache(maxsize=1024)
 def parse_duration(text: bytes) -> float | None:
     """Return the seconds of ``6m0s``, ``12ms``, ``2m59.56s``, ``1d2h``, or of plain seconds; ``None`` if unreadable."""
     text = text.strip()
@@ -150,7 +182,7 @@ def parse_duration(text: bytes) -> float | None:
     return min(seconds, LONGEST_RESET_S)
 
 
-def _read(said: list[bytes | None], date: bytes | None) -> tuple[int, int | None, float | None] | None:
+def _read(said: Said, headers: Fields) -> tuple[int, int | None, float | None] | None:
     """Return what is left, the limit and the seconds until reset; ``None`` where the provider does not say what is."""
     left = _count(said[_LEFT])
     if left is None:
@@ -159,21 +191,15 @@ def _read(said: list[bytes | None], date: bytes | None) -> tuple[int, int | None
     if reset is None:
         reset_s = None
     elif b"T" in reset:
+        date = next((value for name, value in headers if name == b"date"), None)
         reset_s = None if date is None else _until(reset, date)
     else:
         reset_s = parse_duration(reset)
     return left, _count(said[_LIMIT]), reset_s
 
 
-def _left_of(quota: tuple[int, int | None, float | None]) -> int:
-    return quota[0]
-
-
 def _count(text: bytes | None) -> int | None:
-    if text is None:
-        return None
-    text = text.strip()
-    return int(text) if _COUNT.fullmatch(text) else None
+    return int(text) if text is not None and text.isdigit() and len(text) <= _LONGEST_COUNT else None
 
 
 @lru_cache(maxsize=64)

@@ -4,11 +4,15 @@ One event loop owns the book. All times are monotonic seconds, as the caller rea
 """
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Final
 from weakref import WeakValueDictionary
 
 from msgspec import Struct
 
+from headgate.catalog.cost import rates_for
+from headgate.domain.catalog import Rates
+from headgate.domain.money import NANO_PER_USD, TOKENS_PER_RATE
 from headgate.domain.routing import Considered, FailureClass, RoutingNote
 from headgate.routing.breaker import Breaker, BreakerState
 from headgate.routing.counts import SlidingCounts
@@ -24,11 +28,18 @@ SHORTEST_COOLING_S: Final = 1.0
 LONGEST_COOLING_S: Final = 300.0
 LONGEST_UNSTATED_COOLING_S: Final = 30.0
 """Where a provider that has no more room does not say for how long: 1 s, doubling up to this."""
+ASSUMED_RPM: Final = 1000
+"""What a provider is taken to grant where no limit of it is known."""
 DEPLOYMENTS: Final = 4096
 """So many are remembered; clients name them through ``provider/model``."""
 ROUTES: Final = 4096
 _FORGOTTEN_AT_ONCE: Final = DEPLOYMENTS // 8
-_NEVER: Final = float("-inf")
+_PER_USD: Final = NANO_PER_USD * TOKENS_PER_RATE
+_NEVER: Final = -inf
+
+RatesUsd = tuple[float, float, float, float]
+"""USD of a request (0, or infinite where no price is known), of an input token, what is off for a cached one, and of an
+output token. Floats, for decisions alone: what is booked is made of the price itself."""
 
 BREAKER_OPEN: Final = "breaker_open"
 PROBING: Final = "probing"
@@ -82,6 +93,10 @@ class HealthView(Struct, frozen=True):
     last_failure_age_s: float | None
 
 
+Healths = Callable[[Sequence[Deployment]], tuple[HealthView, ...]]
+"""Tells how deployments are doing; safe from any thread."""
+
+
 class Health:
     """How one deployment is doing.
 
@@ -94,7 +109,6 @@ class Health:
         "_cooling_until",
         "_draw",
         "_last_failure_at",
-        "_minute",
         "_retries",
         "_unknown_until",
         "account",
@@ -104,6 +118,7 @@ class Health:
         "in_flight",
         "learned",
         "length",
+        "minute",
         "name",
         "reason",
     )
@@ -115,15 +130,14 @@ class Health:
         self.length = length
         self.breaker = Breaker(draw)
         self.learned = Learned()
-        self.headroom: Headroom | None = None
-        """``None`` until the provider says anything."""
+        self.headroom = Headroom()
         self.in_flight = 0
         self.begun_at = _NEVER
         """When the newest attempt began."""
         self.reason: str | None = None
         self._draw = draw
-        self._minute = SlidingCounts(5.0, 12)
-        """Requests and tokens that began."""
+        self.minute = SlidingCounts(5.0, 12)
+        """Requests and tokens that began, as of the last time that somebody looked."""
         self._retries = RetryBudget()
         self._cooling_until = 0.0
         self._cooled_times = 0
@@ -150,10 +164,14 @@ class Health:
         breaker = self.breaker
         if breaker.state is not _CLOSED and not breaker.admits(now):
             return PROBING if breaker.state is BreakerState.HALF_OPEN else BREAKER_OPEN
-        if self.headroom is not None and self.headroom.is_exhausted(now):
+        headroom = self.headroom
+        if headroom.is_tight and headroom.is_exhausted(now):
             return NO_HEADROOM
-        if rpm is not None or tpm is not None:
-            minute = self._minute
+        if rpm is None and tpm is None:
+            return None
+        minute = self.minute
+        if (rpm is not None and minute.first >= rpm) or (tpm is not None and minute.second >= tpm):
+            # Only now, for a minute only ever forgets.
             minute.advance(now)
             if (rpm is not None and minute.first >= rpm) or (tpm is not None and minute.second >= tpm):
                 return NO_HEADROOM
@@ -164,8 +182,7 @@ class Health:
         until = max(self.account.until, self._unknown_until, self._cooling_until)
         if self.breaker.state is BreakerState.OPEN:
             until = max(until, self.breaker.until)
-        wait_s = max(0.0, until - now)
-        return wait_s if self.headroom is None else max(wait_s, self.headroom.wait_s(now))
+        return max(0.0, until - now, self.headroom.wait_s(now))
 
     def is_probe_due(self, now: float) -> bool:
         """Whether its open breaker alone keeps it back, and it was not probed for a second."""
@@ -177,10 +194,9 @@ class Health:
         """An attempt begins that is expected to take so many ``tokens``."""
         self.in_flight += 1
         self.begun_at = now
-        self._minute.add(now, 1, tokens)
+        self.minute.add(now, 1, tokens)
         self._retries.earn()
-        if self.headroom is not None:
-            self.headroom.begin(tokens)
+        self.headroom.begin(tokens)
         if self.breaker.state is not _CLOSED:
             self.breaker.begin(now)
 
@@ -244,19 +260,12 @@ class Health:
 
     def learn_headers(self, headers: Sequence[tuple[bytes, bytes]], now: float) -> None:
         """Take in what the head of an answer says of the provider's rate limits; names are in lower case."""
-        headroom = self.headroom or Headroom()
-        if headroom.learn(headers, now):
-            self.headroom = headroom
+        self.headroom.learn(headers, now)
 
     def may_retry(self, now: float) -> bool:
         """Take one of the retries that this deployment has left; false where it has none."""
-        self._minute.advance(now)
-        return self._retries.take(now, self._minute.first / 60)
-
-    def minute(self, now: float) -> SlidingCounts:
-        """Return the requests and tokens that began within a minute."""
-        self._minute.advance(now)
-        return self._minute
+        self.minute.advance(now)
+        return self._retries.take(now, self.minute.first / 60)
 
     def view(self, deployment: Deployment, now: float) -> HealthView:
         """Return how it is doing, for people."""
@@ -270,9 +279,10 @@ class Health:
             state = "cooling"
         wait_s = self.wait_s(now)
         successes, failures = breaker.outcomes(now)
-        minute, headroom = self.minute(now), self.headroom
-        requests = None if headroom is None or headroom.requests is None else headroom.requests.left(now)
-        tokens = None if headroom is None or headroom.tokens is None else headroom.tokens.left(now)
+        minute, headroom = self.minute, self.headroom
+        minute.advance(now)
+        requests = None if headroom.requests is None else headroom.requests.left(now)
+        tokens = None if headroom.tokens is None else headroom.tokens.left(now)
         return HealthView(
             name=self.name,
             state=state,
@@ -280,7 +290,7 @@ class Health:
             until_s=wait_s or None,
             successes=successes,
             failures=failures,
-            first_event_ms=None if learned.first_event_s is None else learned.first_event_s * 1000,
+            first_event_ms=learned.first_event_s * 1000 or None,
             tokens_per_s=1 / learned.token_s if learned.token_s else None,
             in_flight=self.in_flight,
             rpm_left=_least_left(requests, deployment.rpm, minute.first),
@@ -309,20 +319,55 @@ class Health:
 
 
 class Seat:
-    """A deployment of a route, beside its health."""
+    """A deployment of a route, beside its health, laid out for a decision that looks at many in microseconds."""
 
-    __slots__ = ("deployment", "health", "name")
+    __slots__ = (
+        "deployment",
+        "headroom",
+        "health",
+        "is_limited",
+        "learned",
+        "lightness",
+        "minute",
+        "name",
+        "rates",
+        "rpm",
+        "tpm",
+    )
 
     def __init__(self, deployment: Deployment, health: Health) -> None:
         """Take the ``deployment`` as this route describes it; its health is shared with other routes."""
         self.deployment = deployment
         self.health = health
         self.name = health.name
+        self.learned = health.learned
+        self.headroom = health.headroom
+        self.minute = health.minute
+        self.rpm = deployment.rpm
+        self.tpm = deployment.tpm
+        self.lightness = 1 / max(1, deployment.weight)
+        self.is_limited = self.rpm is not None or self.tpm is not None
+        price = deployment.price
+        self.rates = None if price is not None and price.tiers else _rates(None if price is None else price.rates)
+        """``None`` where they depend on the length of the input: then `rates_for` has them."""
 
-    def why_not(self, now: float) -> str | None:
-        """As `Health.why_not`, with the limits that the configuration states here."""
-        deployment = self.deployment
-        return self.health.why_not(now, deployment.rpm, deployment.tpm)
+    def rates_for(self, input_tokens: int) -> RatesUsd:
+        """Return the rates of the tier that so much input reaches."""
+        price = self.deployment.price
+        return _rates(None if price is None else rates_for(price, input_tokens))
+
+    def used_share(self, now: float, tokens: float) -> float:
+        """Return the share of what the configuration grants a minute that would be in use with so many ``tokens`` more.
+
+        Where it grants nothing in particular, `ASSUMED_RPM` stands for it.
+        """
+        minute, rpm, tpm = self.minute, self.rpm, self.tpm
+        if now >= minute.ends_at:
+            minute.advance(now)
+        if tpm is None:
+            return (minute.first + 1) / (rpm or ASSUMED_RPM)
+        used = (minute.second + tokens) / tpm
+        return used if rpm is None else max(used, (minute.first + 1) / rpm)
 
 
 class LineUp:
@@ -408,6 +453,13 @@ class HealthBook:
         for health in by_use[:_FORGOTTEN_AT_ONCE]:
             del self._healths[health.name]
         self._lines.clear()
+
+
+def _rates(rates: Rates | None) -> RatesUsd:
+    if rates is None:
+        return inf, 0.0, 0.0, 0.0
+    cached_input = rates.input if rates.cached_input is None else rates.cached_input
+    return 0.0, rates.input / _PER_USD, (rates.input - cached_input) / _PER_USD, rates.output / _PER_USD
 
 
 def _least_left(learned: float | None, granted: int | None, used: int) -> int | None:

@@ -51,6 +51,7 @@ class Learned:
         "cached_share",
         "first_event_p50_s",
         "first_event_s",
+        "is_timed",
         "measured_at",
         "output_tokens",
         "token_s",
@@ -58,9 +59,11 @@ class Learned:
 
     def __init__(self) -> None:
         """Nothing is learned yet."""
-        self.first_event_s: float | None = None
+        self.is_timed = False
+        """There are times: before that they are 0."""
+        self.first_event_s = 0.0
         """Peak EWMA of the time until the first event, or until a whole answer where it is one event."""
-        self.token_s: float | None = None
+        self.token_s = 0.0
         """Peak EWMA of seconds per output token after the first event."""
         self.measured_at = float("-inf")
         self.first_event_p50_s: float | None = None
@@ -91,9 +94,10 @@ class Learned:
         if first_event_s is not None:
             self.first_event_s = _peak(self.first_event_s, first_event_s, elapsed)
         if output_tokens >= FEWEST_TOKENS:
-            before = first_event_s if first_event_s is not None else self.first_event_s or 0.0
+            before = self.first_event_s if first_event_s is None else first_event_s
             self.token_s = _peak(self.token_s, max(0.0, duration_s - before) / output_tokens, elapsed)
         self.measured_at = now
+        self.is_timed = True
 
     def learn_tokens(self, input_tokens: int, cached_input_tokens: int, output_tokens: int) -> None:
         """Take in what an answer was billed for."""
@@ -122,8 +126,8 @@ class Learned:
             self.baseline_s -= step * (1 - BASELINE_SHARE)
 
 
-def _peak(before: float | None, value: float, elapsed_s: float) -> float:
-    if before is None or value >= before:
+def _peak(before: float, value: float, elapsed_s: float) -> float:
+    if value >= before:
         return value
     kept = exp(-max(0.0, elapsed_s) / PEAK_S)
     return before * kept + value * (1 - kept)

@@ -1,6 +1,7 @@
 """Where a request goes: rules lead to a route, its strategy puts the deployments in order, and a note says why."""
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Final
 
 from msgspec import Struct
@@ -8,7 +9,7 @@ from msgspec import Struct
 from headgate.domain.errors import ModelNotFoundError
 from headgate.domain.routing import Considered, RoutingNote, Strategy
 from headgate.routing.health import HealthBook, LineUp, Seat
-from headgate.routing.strategies import STRATEGIES, Question, Ranked
+from headgate.routing.strategies import STRATEGIES_BY_NAME, Question, Ranked
 from headgate.routing.table import Balance, Deployment, Route, RouteTable, Rule
 
 DEEPEST: Final = 8
@@ -91,10 +92,10 @@ def plan(
         and refuse is None
         and not rules
         and facts.strategy is None
-        and single.health.why_not(now, single.deployment.rpm, single.deployment.tpm) is None
+        and single.health.why_not(now, single.rpm, single.tpm) is None
     ):
         return Plan(route, route.deployments, line.note)
-    strategy = facts.strategy or route.strategy
+    strategy = line.note.strategy if facts.strategy is None else facts.strategy.value
     open_to: list[Seat] = []
     left_out: list[tuple[Seat, str]] = []
     refused: list[Considered] = []
@@ -104,7 +105,7 @@ def plan(
             if reason is not None:
                 refused.append(Considered(seat.name, why_not=reason))
                 continue
-        reason = seat.why_not(now)
+        reason = seat.health.why_not(now, seat.rpm, seat.tpm)
         if reason is None:
             open_to.append(seat)
         else:
@@ -120,14 +121,16 @@ def plan(
         question = Question(facts.input_tokens, facts.max_output_tokens, now, book.draw, balance)
         ranked = _rank(line, strategy, open_to, question)
         candidates = tuple([each[3].deployment for each in ranked])
-        considered = [Considered(each[3].name, each[0]) for each in ranked]
+        considered = [
+            Considered(seat.name, None if score == inf else score, None, parts) for score, _, _, seat, parts in ranked
+        ]
     considered += [Considered(seat.name, why_not=reason) for seat, reason in left_out]
-    note = RoutingNote(strategy.value, (*considered, *refused), rules)
+    note = RoutingNote(strategy, (*considered, *refused), rules)
     return Plan(route, candidates, note, is_last_resort)
 
 
-def _rank(line: LineUp, strategy: Strategy, seats: Sequence[Seat], question: Question) -> list[Ranked]:
-    rank = STRATEGIES[strategy]
+def _rank(line: LineUp, strategy: str, seats: Sequence[Seat], question: Question) -> list[Ranked]:
+    rank = STRATEGIES_BY_NAME[strategy]
     if not line.has_priorities:
         return rank(seats, question)
     ranked: list[Ranked] = []

@@ -18,7 +18,7 @@ MAX_DAYS: Final = 36_500
 _REGION: Final = re.compile(r"[a-z0-9-]{1,63}|[a-z0-9-]{0,62}\*")
 _JURISDICTIONS: Final = 'a list of jurisdictions such as ["eu"]'
 _REGIONS: Final = 'a list of regions such as ["eu-*"]'
-_JURISDICTION: Final = 'a jurisdiction as deployments state it, such as "eu": 1 to 63 of a-z, 0-9 and "-"'
+_JURISDICTION: Final = 'a jurisdiction of 2 to 16 of a-z such as "eu"'
 _PATTERN: Final = 'a region such as "eu-central-1", or the beginning of its name with "*" at the end, such as "eu-*"'
 _DAYS: Final = "a number of days such as 30, without quotes or units"
 
@@ -37,7 +37,9 @@ def residency(
 def _policy(place: Place, above: ResidencyPolicy | None) -> ResidencyPolicy | None:
     block = place.block(KEYS["organizations[].residency"])
     policy = ResidencyPolicy(
-        jurisdictions=block.read("jurisdictions", _names(_JURISDICTIONS, values.parse_region, _JURISDICTION), None),
+        jurisdictions=block.read(
+            "jurisdictions", _names(_JURISDICTIONS, values.parse_jurisdiction, _JURISDICTION), None
+        ),
         regions=block.read("regions", _names(_REGIONS, _parse_pattern, _PATTERN), None),
         max_retention_days=block.read("max_retention_days", _days, None),
         no_training=block.read("no_training", Place.truth, False),

@@ -27,6 +27,8 @@ from headgate.upstream.inflate import Inflater
 from headgate.upstream.options import TransportOptions
 from headgate.upstream.tls import client_context
 from headgate.upstream.transport import (
+    CRUMB_BYTES,
+    LEAST_CRUMBS_BYTES,
     AnswerTooLargeError,
     ConnectError,
     ConnectionCutError,
@@ -128,6 +130,8 @@ class AiohttpAnswer:
         self._inflater: Inflater | None = None
         self._claimed = False
         self._begun = False
+        self._alive_at = 0.0
+        self._crumbs = LEAST_CRUMBS_BYTES
 
     async def read(self) -> bytes:
         """Return the whole body."""
@@ -168,6 +172,8 @@ class AiohttpAnswer:
                 if blocked is not None:
                     async with _bounded(self._deadlines.total_at, TotalTimeoutError):
                         await blocked
+                    # The provider is not to blame for this wait.
+                    self._alive_at = asyncio.get_running_loop().time()
             if self._inflater is not None:
                 self._inflater.finish()
         finally:
@@ -175,10 +181,9 @@ class AiohttpAnswer:
 
     async def _next(self) -> bytes:
         """The next piece; empty at the end."""
-        now = asyncio.get_running_loop().time()
-        deadlines = self._deadlines
+        loop, deadlines = asyncio.get_running_loop(), self._deadlines
         kind: type[UpstreamFailure] = IdleTimeoutError if self._begun else FirstEventTimeoutError
-        due = now + self._idle_s if self._begun else deadlines.first_event_at
+        due = self._alive_at + self._idle_s if self._begun else deadlines.first_event_at
         if due >= deadlines.total_at:
             due, kind = deadlines.total_at, TotalTimeoutError
         try:
@@ -187,6 +192,12 @@ class AiohttpAnswer:
         except aiohttp.ClientError as error:
             raise _body_failure(error) from error
         self._begun = True
+        if len(data) >= CRUMB_BYTES or b"\n" in data:
+            self._alive_at, self._crumbs = loop.time(), LEAST_CRUMBS_BYTES
+        else:
+            self._crumbs += len(data)
+            if self._crumbs >= LEAST_CRUMBS_BYTES:
+                self._alive_at, self._crumbs = loop.time(), 0
         return data
 
     async def _leave(self) -> None:

@@ -12,6 +12,8 @@ from typing import Final
 from headgate.upstream.head import PLAIN, Framing, decoded_headers
 from headgate.upstream.inflate import Inflater
 from headgate.upstream.transport import (
+    CRUMB_BYTES,
+    LEAST_CRUMBS_BYTES,
     AnswerTooLargeError,
     FirstEventTimeoutError,
     Headers,
@@ -35,18 +37,20 @@ class Exchange:
     """
 
     __slots__ = (
+        "_alive_at",
         "_blocked",
+        "_crumbs",
         "_failure",
         "_first_event_at",
         "_held",
         "_held_bytes",
         "_idle_s",
         "_inflater",
-        "_last_read_at",
         "_left",
         "_loop",
         "_mode",
         "_paused",
+        "_quiet_since",
         "_sink",
         "_total_at",
         "_transport",
@@ -86,7 +90,8 @@ class Exchange:
         self._first_event_at = now + timeouts.first_event
         self._idle_s = timeouts.idle
         self._total_at = total_at
-        self._last_read_at = now
+        self._alive_at = self._quiet_since = now
+        self._crumbs = LEAST_CRUMBS_BYTES
         self._waiter: Future[None] | None = None
         self._held: list[bytes] = []
         self._held_bytes = 0
@@ -205,7 +210,7 @@ class Exchange:
             self._resume()
 
     def _resume(self) -> None:
-        self._last_read_at = self._loop.time()
+        self._alive_at = self._loop.time()
         paused, self._paused = self._paused, False
         transport = self._transport
         if transport is not None and not transport.is_closing():
@@ -230,6 +235,10 @@ class Exchange:
         self._left -= len(data)
         if self._left < 0:
             raise AnswerTooLargeError("the body exceeds the bound", sent=True)
+        if len(data) >= CRUMB_BYTES or b"\n" in data:
+            self._crumbs = LEAST_CRUMBS_BYTES
+        else:
+            self._take_crumb(len(data))
         if self._inflater is not None:
             data = self._inflater.feed(data)
             if not data:
@@ -240,9 +249,17 @@ class Exchange:
         self._held.append(data)
         self._held_bytes += len(data)
 
+    def _take_crumb(self, size: int) -> None:
+        """The first behind a sign of life is one as well, then only many; for the others time goes on."""
+        self._crumbs += size
+        if self._crumbs >= LEAST_CRUMBS_BYTES:
+            self._crumbs = 0
+        else:
+            self._alive_at = self._quiet_since
+
     def note_read(self, now: float) -> None:
-        """Bytes arrived: the idle time starts anew."""
-        self._last_read_at = now
+        """Bytes arrived: the idle time starts anew, unless `take` finds that they are none to speak of."""
+        self._quiet_since, self._alive_at = self._alive_at, now
 
     def hold_back(self) -> None:
         """After a read callback: stop reading where nobody takes what comes."""
@@ -292,7 +309,7 @@ class Exchange:
         if not self.begun:
             due, failure = self._first_event_at, _first_event_timeout
         else:
-            due, failure = self._last_read_at + self._idle_s, _idle_timeout
+            due, failure = self._alive_at + self._idle_s, _idle_timeout
         return (due, failure) if due < self._total_at else (self._total_at, _total_timeout)
 
     def _hand_over(self, data: bytes) -> None:

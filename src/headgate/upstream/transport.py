@@ -12,6 +12,11 @@ from msgspec import Struct
 Headers = tuple[tuple[bytes, bytes], ...]
 """Lower-case names, values as sent; order kept."""
 
+CRUMB_BYTES = 64
+"""A read of the body shorter than this, and without the end of a line, is a crumb."""
+LEAST_CRUMBS_BYTES = 256
+"""So many bytes of crumbs are as good as the end of a line."""
+
 Sink = Callable[[bytes], Awaitable[None] | None]
 """Takes bytes of a body as they arrive, synchronously. Returns ``None`` to go on, or an awaitable: then reading from
 the provider pauses until it is done (back-pressure)."""
@@ -24,7 +29,9 @@ class Timeouts(Struct, frozen=True):
     first_event: float = 120.0
     """From the request's last byte to the first byte of the answer's body."""
     idle: float = 60.0
-    """Between two reads of the body."""
+    """Between two signs of life in the body: the end of a line (of an event or of a comment), a read of `CRUMB_BYTES`,
+    or `LEAST_CRUMBS_BYTES` in smaller ones. One crumb behind each of them is one too, for reads cut lines anywhere. A
+    body that merely drips is a stall, and not kept for all of ``total``."""
     total: float = 600.0
 
 
