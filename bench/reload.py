@@ -35,7 +35,7 @@ def main() -> int:
         fake = upstream.enter_context(FakeOpenAI())
         running = stack.enter_context(changing(place, fake.url))
         gateway = running.gateway
-        running.view()
+        running.open_what_is_kept()
         descriptors = _descriptors(gateway.pid)
         began = time.monotonic()
         with Traffic(gateway.port, given.clients, given.pause_ms / 1000) as traffic:

@@ -124,6 +124,15 @@ class Changing:
         assert answer.status == 200, answer
         return answer.json
 
+    def open_what_is_kept(self) -> None:
+        """Have opened what is opened once and kept: the admin API's threads, and each one's way to the database."""
+        askers = [threading.Thread(target=lambda: [self.view() for _ in range(10)]) for _ in range(8)]
+        for asker in askers:
+            asker.start()
+        for asker in askers:
+            asker.join(30)
+        run_reloads(self, 10)
+
     def _by_api(self) -> str | None:
         answer: Answer = self.gateway.admin("POST", "/configuration/reload")
         if answer.status == 200:

@@ -34,20 +34,20 @@ def test_item_o2_reloads_under_load_fail_no_request_and_leave_nothing_open(tmp_p
         fake = upstream.enter_context(FakeOpenAI())
         with changing(tmp_path, fake.url) as running:
             gateway = running.gateway
-            assert running.view()["revision"] >= 1
+            running.open_what_is_kept()
+            logged = len(gateway.log())
             before = descriptors(gateway.pid)
             with Traffic(gateway.port) as traffic:
                 reloads = run_reloads(running, RELOADS)
             assert traffic.failed == []
             assert set(traffic.answered) == {f"{target}/gpt-4o" for target in TARGETS}
-            assert min(traffic.answered.values()) > RELOADS
             assert sum(not each.accepted for each in reloads) == RELOADS // 10
             upstream.close()
             deadline = time.monotonic() + 20
             while (now := descriptors(gateway.pid)) > before:
                 assert time.monotonic() < deadline, f"{before} descriptors became {now}"
                 time.sleep(0.05)
-            lines = [json.loads(line) for line in gateway.log().splitlines() if line.startswith("{")]
+            lines = [json.loads(line) for line in gateway.log()[logged:].splitlines() if line.startswith("{")]
             rejections = [line for line in lines if line.get("code") == "config_rejected"]
             assert len(rejections) == RELOADS // 10
             assert all(line["revision"] > 0 and line["findings"] for line in rejections)
