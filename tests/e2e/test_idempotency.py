@@ -37,8 +37,8 @@ organizations:
 class Upstream(FakeOpenAI):
     """OpenAI's API, where what the message says happens to the answer.
 
-    ``hold``: it waits until the test lets it go. ``fail first``: its first two calls are answered 503. ``large``: it is more
-    than is kept.
+    ``hold``: it waits until the test lets it go. ``fail first``: its first two calls are answered 503. ``large``: it is
+    more than is kept.
     """
 
     def __init__(self) -> None:
