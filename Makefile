@@ -127,12 +127,14 @@ bench: .venv/.dev ## the benchmark against nginx and a direct call (ARGS="--quic
 	PYTHONPATH=src $(BIN)/python -m bench $(if $(filter 1,$(PEERS)),--peers) $(ARGS)
 
 .PHONY: prove
-prove: .venv/.dev ## the long acceptance figures: keys, ledger, budgets, reload, soak, fuzzing (about three hours)
+prove: .venv/.dev ## the long acceptance figures: keys, ledger, budgets, reload, overload, soak, fuzzing (about three hours)
 	PYTHONPATH=src $(BIN)/python -m bench.keys
 	PYTHONPATH=src $(BIN)/python -m bench.ledger
 	PYTHONPATH=src $(BIN)/python -m bench.ledger_proof
 	PYTHONPATH=src $(BIN)/python -m bench.budgets
 	PYTHONPATH=src $(BIN)/python -m bench.reload
+	$(call need,cc,gcc libc6-dev)
+	PYTHONPATH=src $(BIN)/python -m bench.overload
 	PYTHONPATH=src $(BIN)/python -m bench.soak
 	@$(MAKE) --no-print-directory fuzz
 

@@ -1,9 +1,13 @@
 #define _GNU_SOURCE
-/* A constant, fast upstream: one thread, epoll, HTTP/1.1 keep-alive. Usage: mock_upstream PORT
+/* A constant, fast upstream: one thread, epoll, HTTP/1.1 keep-alive. Usage: mock_upstream PORT [FIRST_MS GAP_MS EVENTS]
  *
  * A request whose body holds "stream":true (with or without a blank after the colon) is answered with 50 server-sent
  * events of about 300 bytes, one write each, 5 ms apart, usage in the last, then [DONE]. Any other request gets the same
- * 654-byte JSON. The answers never change, so what a run measures is the gateway in front. Prints "ready PORT". */
+ * 654-byte JSON. The answers never change, so what a run measures is the gateway in front. Prints "ready PORT".
+ *
+ * With FIRST_MS the first event, or the JSON, comes so much later; GAP_MS and EVENTS replace the 5 ms and the 50. As with
+ * models, no two answers are alike then: the first event comes after half to one and a half times FIRST_MS, and a stream
+ * has a quarter to one and three quarters of EVENTS, the same ones in every run. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -16,17 +20,22 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS = 50, GAP_US = 5000, IN_SIZE = 65536, MAX_FD = 65536, BODY_SIZE = 654 };
+enum { IN_SIZE = 65536, MAX_FD = 65536, BODY_SIZE = 654 };
 
 struct connection {
-    int fd, used, next_event; /* next_event < 0: no stream is under way */
+    int fd, used, events, next_event; /* next_event < 0: no stream is under way */
+    int is_whole;             /* what is due is the JSON */
     uint64_t due_us;
     struct connection *next;
     char in[IN_SIZE];
 };
 
-static char whole[2048], stream_head[256], events[EVENTS + 2][1024];
-static int whole_size, stream_head_size, event_sizes[EVENTS + 2];
+enum { CONTENT, USAGE, DONE, KINDS };
+
+static char whole[2048], stream_head[256], events[KINDS][1024];
+static int whole_size, stream_head_size, event_sizes[KINDS];
+static uint64_t chance = 88172645463325252u;
+static int first_us = 0, gap_us = 5000, event_count = 50;
 static struct connection *by_fd[MAX_FD], *streams;
 
 static uint64_t now_us(void) {
@@ -65,21 +74,21 @@ static void make_answers(void) {
     stream_head_size = snprintf(stream_head, sizeof stream_head,
                                 "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
                                 "x-request-id: req_bench\r\ntransfer-encoding: chunked\r\n\r\n");
-    for (int i = 0; i < EVENTS; i++) {
+    for (int i = CONTENT; i <= USAGE; i++) {
         char data[800];
         snprintf(data, sizeof data,
                  "{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1764000000,"
                  "\"model\":\"gpt-4o-2026-08-01\",\"service_tier\":\"default\",\"system_fingerprint\":\"fp_bench\","
                  "\"choices\":[%s],\"usage\":%s}",
-                 i == EVENTS - 1 ? ""
+                 i == USAGE ? ""
                                  : "{\"index\":0,\"delta\":{\"content\":\" a few words of answer text\"},"
                                    "\"logprobs\":null,\"finish_reason\":null}",
-                 i == EVENTS - 1 ? "{\"prompt_tokens\":200,\"completion_tokens\":49,\"total_tokens\":249}" : "null");
+                 i == USAGE ? "{\"prompt_tokens\":200,\"completion_tokens\":49,\"total_tokens\":249}" : "null");
         make_event(i, data);
     }
-    make_event(EVENTS, "[DONE]");
+    make_event(DONE, "[DONE]");
     /* The end of the chunked body travels with [DONE]. */
-    event_sizes[EVENTS] += snprintf(events[EVENTS] + event_sizes[EVENTS], 16, "0\r\n\r\n");
+    event_sizes[DONE] += snprintf(events[DONE] + event_sizes[DONE], 16, "0\r\n\r\n");
 }
 
 static void drop(struct connection *c) {
@@ -96,6 +105,24 @@ static void drop(struct connection *c) {
 /* Answers are far smaller than a socket buffer: a short write means that the peer is gone or stuck. */
 static int put(struct connection *c, const char *data, int size) {
     return write(c->fd, data, size) == size;
+}
+
+/* xorshift64*: a number from 0 to below `most`. */
+static int any_below(int most) {
+    chance ^= chance >> 12, chance ^= chance << 25, chance ^= chance >> 27;
+    return (int)((chance * 2685821657736338717u >> 33) % (uint64_t)most);
+}
+
+static int put_event(struct connection *c, int at) {
+    int kind = at == c->events ? DONE : at == c->events - 1 ? USAGE : CONTENT;
+    return put(c, events[kind], event_sizes[kind]);
+}
+
+static void wait_for(struct connection *c, int next_event, int wait_us) {
+    c->next_event = next_event;
+    c->due_us = now_us() + wait_us;
+    c->next = streams;
+    streams = c;
 }
 
 /* Handles every whole request in the buffer; 0 when the connection is over. */
@@ -115,15 +142,19 @@ static int serve(struct connection *c) {
         c->in[total] = after;
         memmove(c->in, c->in + total, c->used - total);
         c->used -= total;
+        c->is_whole = !streamed;
+        c->events = event_count;
+        if (first_us) {
+            c->events = event_count / 4 + any_below(event_count * 3 / 2) + 2;
+            wait_for(c, 0, first_us / 2 + any_below(first_us));
+            continue;
+        }
         if (!streamed) {
             if (!put(c, whole, whole_size)) return 0;
             continue;
         }
-        if (!put(c, stream_head, stream_head_size) || !put(c, events[0], event_sizes[0])) return 0;
-        c->next_event = 1;
-        c->due_us = now_us() + GAP_US;
-        c->next = streams;
-        streams = c;
+        if (!put(c, stream_head, stream_head_size) || !put_event(c, 0)) return 0;
+        wait_for(c, 1, gap_us);
     }
 }
 
@@ -134,12 +165,13 @@ static int tick(void) {
         next = c->next;
         if (c->due_us <= now) {
             int at = c->next_event++;
-            if (!put(c, events[at], event_sizes[at])) {
+            if (c->is_whole ? !put(c, whole, whole_size)
+                            : (at == 0 && !put(c, stream_head, stream_head_size)) || !put_event(c, at)) {
                 drop(c);
                 continue;
             }
-            c->due_us += GAP_US;
-            if (at == EVENTS) {
+            c->due_us += gap_us;
+            if (at == c->events || c->is_whole) {
                 struct connection **link = &streams;
                 while (*link != c) link = &(*link)->next;
                 *link = c->next;
@@ -161,6 +193,11 @@ int main(int argc, char **argv) {
     if (bind(listener, (void *)&address, sizeof address) || listen(listener, 1024)) die("listen");
     socklen_t size = sizeof address;
     getsockname(listener, (void *)&address, &size);
+    if (argc > 4) {
+        first_us = atoi(argv[2]) * 1000;
+        gap_us = atoi(argv[3]) * 1000;
+        event_count = atoi(argv[4]);
+    }
     make_answers();
     printf("ready %d\n", ntohs(address.sin_port));
     fflush(stdout);

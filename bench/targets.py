@@ -54,9 +54,9 @@ def request_body(*, stream: bool, model: str = MODEL) -> bytes:
 
 
 def build(directory: Path) -> None:
-    """Compile the two C programs."""
-    for name in ("mock_upstream", "stream_client"):
-        command = ["cc", "-O2", "-Wall", "-Wextra", "-o", str(directory / name), str(HERE / f"{name}.c")]
+    """Compile the three C programs."""
+    for name in ("mock_upstream", "stream_client", "open_client"):
+        command = ["cc", "-O2", "-Wall", "-Wextra", "-o", str(directory / name), str(HERE / f"{name}.c"), "-lm"]
         subprocess.run(command, check=True)
 
 
@@ -162,15 +162,16 @@ organizations:
       {{name: bench, models: ["*"], secret: {KEY}{budget}{rates}}}]}}]}}
 """)
     # The first start makes the database; what is reported is an ordinary start.
-    with running(_serve(home)) as first:
+    with running(serve(home)) as first:
         first.wait_for_line("headgate ready on ")
     started = time.monotonic()
-    with running(_serve(home, profile)) as child:
+    with running(serve(home, profile)) as child:
         address = child.wait_for_line("headgate ready on ")
         yield Target(name, int(address.rpartition(":")[2]), child, (time.monotonic() - started) * 1000)
 
 
-def _serve(home: Path, profile: Path | None = None) -> Child:
+def serve(home: Path, profile: Path | None = None) -> Child:
+    """Start the gateway whose configuration lies in ``home``."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(ROOT / "src")}
     profiler = ["-m", "cProfile", "-o", str(profile)] if profile is not None else []
     command = [sys.executable, *profiler, "-m", "headgate.cli", "serve"]

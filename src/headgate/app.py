@@ -348,7 +348,7 @@ async def _listen(
             admin=admin if administer else None,
             infer=infer,
         )
-        return Application(edge.admit, edge.answer)
+        return Application(edge.admit, edge.answer, edge.answer_at_once)
 
     if len(sockets) == 1:
         applications = [application(infer=True, administer=True)]

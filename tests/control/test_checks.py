@@ -60,6 +60,18 @@ def test_tags_come_sorted():
     assert checks.check_tags({"b": "2", "a": "1"}) == (("a", "1"), ("b", "2"))
 
 
+@pytest.mark.parametrize("priority", ["critical", "normal", "low"])
+def test_a_key_may_have_a_priority(priority):
+    assert checks.check_tags({"headgate.priority": priority}) == (("headgate.priority", priority),)
+
+
+@pytest.mark.parametrize("priority", ["urgent", "Critical", "low "])
+def test_a_priority_that_does_not_exist_is_named(priority):
+    with pytest.raises(ValidationFailedError, match="`critical`, `normal`, `low`") as refused:
+        checks.check_tags({"headgate.priority": priority})
+    assert refused.value.param == "tags.headgate.priority"
+
+
 def test_a_version_is_asked_for_only_where_one_is_named():
     checks.check_version(None, 3)
     checks.check_version(3, 3)

@@ -82,6 +82,7 @@ def test_two_keys_of_one_name_on_one_scope_are_a_conflict_until_the_first_is_rev
         ({"models": ("a\r\nb",)}, "models[0]"),
         ({"tags": {"a b": "x"}}, "tags"),
         ({"tags": {"a": "x\n"}}, "tags.a"),
+        ({"tags": {"headgate.priority": "urgent"}}, "tags.headgate.priority"),
         ({"tags": {f"t{number}": "x" for number in range(17)}}, "tags"),
         ({"expires_at": "tomorrow"}, "expires_at"),
         ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),

@@ -13,9 +13,29 @@ from tests.fakes.openai_api import CREDENTIAL, FakeOpenAI
 from tests.gateway import Gateway, hello
 
 ANY_VERSION = {"if-match": "*"}
+FAULTS = (
+    "status-503",
+    "status-429",
+    "status-401",
+    "quota",
+    "refuse",
+    "context-length",
+    "content-filter",
+    "malformed",
+)
 
 
 def _config(here: str, abroad: int) -> str:
+    # Each fails at home in its own way; what is left lies abroad: a deployment of the alias, and a fallback.
+    failing = "\n".join(
+        f"""\
+  - alias: failing-{fault}
+    deployments:
+      - {{provider: here, model: fault-{fault}, region: eu-central-1}}
+      - {{provider: abroad, model: gpt-4o, region: us-east-1, priority: 1}}
+    fallbacks: {{error: [abroad], context_length: [abroad], content_filter: [abroad]}}"""
+        for fault in FAULTS
+    )
     common = f"credential: {CREDENTIAL}, allow_private_network: true, price: free, max_output_field: max_tokens"
     return f"""
 server: {{drain: 1s}}
@@ -26,6 +46,7 @@ providers:
 models:
   - {{alias: here, deployments: [{{provider: here, model: gpt-4o, region: eu-central-1}}]}}
   - {{alias: abroad, deployments: [{{provider: abroad, model: gpt-4o, region: us-east-1}}]}}
+{failing}
 """
 
 
@@ -88,6 +109,27 @@ def test_c3_no_connection_is_opened_where_the_data_may_not_go(gateway: Gateway, 
     (event,) = violations(gateway, 1)
     assert (event["organization_id"], event["object_id"]) == (acme["id"], key["id"])
     assert (event["outcome"], event["after"]["model"]) == ("denied", "abroad")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_c3_no_connection_is_opened_abroad_when_everything_at_home_fails(
+    gateway: Gateway, abroad: socket.socket, stream: bool
+) -> None:
+    policy = {"jurisdictions": ["eu"], "regions": ["eu-*"], "max_retention_days": 0, "no_training": True}
+    acme = made(gateway, "/organizations", {"slug": "acme", "name": "Acme", "residency": policy})
+    bound = made(gateway, "/keys", {"scope_id": acme["id"], "name": "bound"})["secret"]
+    globex = made(gateway, "/organizations", {"slug": "globex", "name": "Globex"})
+    free = made(gateway, "/keys", {"scope_id": globex["id"], "name": "free"})["secret"]
+    # More often than it takes until what is at home is given up for a while.
+    for _ in range(4):
+        for fault in FAULTS:
+            answer = gateway.chat(hello(model=f"failing-{fault}", stream=stream), key=bound)
+            assert answer.status >= 400, fault
+            assert answer.code != "residency_violation", "one target is permitted, and it fails"
+    assert connections(abroad) == 0
+    for fault in FAULTS:
+        gateway.chat(hello(model=f"failing-{fault}", stream=stream), key=free)
+    assert connections(abroad) > 0
 
 
 def test_a_change_of_the_policy_binds_the_next_request(gateway: Gateway, abroad: socket.socket) -> None:

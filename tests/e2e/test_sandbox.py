@@ -63,7 +63,8 @@ def test_the_record_says_what_the_meter_says(
     record = gateway.record(answer.headers["x-request-id"])
     after = meter(gateway)
     produced = {name: after[name] - before[name] for name in after}
-    assert produced["calls"] == 1
+    # What may be over in a moment is tried a second time.
+    assert produced["calls"] == len(record["attempts"]) == (2 if status >= 429 else 1)
     if "no-usage" in script:
         # Counted with a tokenizer, which is not the sandbox's own rule.
         assert record["usage_quality"] == "counted"

@@ -1,14 +1,17 @@
-"""The configuration file, and what a request's header fields say."""
+"""The configuration file, what a request's header fields say, and traces to simulate."""
 
+import io
 from urllib.parse import unquote_to_bytes
 
 from headgate.domain.errors import InvalidApiKeyError, InvalidRequestError
 from headgate.server.head import CONTRADICTED, find_fields, read_head
 from headgate.settings.load import ConfigurationError, parse_settings
+from headgate.simulation.trace import InvalidTraceError, parse_trace, write_trace
 
 _ENVIRONMENT = {"SECRET": "a-secret-of-more-than-thirty-two-characters", "EMPTY": ""}
 HEAD_REFUSALS: tuple[type[Exception], ...] = (InvalidRequestError, InvalidApiKeyError)
 CONFIGURATION_REFUSALS: tuple[type[Exception], ...] = (ConfigurationError, UnicodeDecodeError)
+TRACE_REFUSALS: tuple[type[Exception], ...] = (InvalidTraceError,)
 
 
 def configuration(data: bytes) -> None:
@@ -23,7 +26,7 @@ def configuration(data: bytes) -> None:
 
 
 def _check_words(words: str) -> None:
-    assert words.startswith("fuzz.yaml")
+    assert words.startswith(("fuzz.yaml", "fuzz.jsonl"))
     assert _ENVIRONMENT["SECRET"] not in words
 
 
@@ -44,3 +47,16 @@ def head(data: bytes) -> None:
         assert text is None or (text.isprintable() and len(text) <= 512)
     assert len(known.tags) <= 16
     assert known.timeout_s is None or known.timeout_s > 0
+
+
+def trace(data: bytes) -> None:
+    """Lines are a trace that is written as it was read, or one line that says which of them is wrong."""
+    try:
+        found = parse_trace("fuzz.jsonl", io.BytesIO(data))
+    except InvalidTraceError as error:
+        _check_words(str(error))
+        raise
+    written = io.BytesIO()
+    write_trace(found, written)
+    written.seek(0)
+    assert parse_trace("fuzz.jsonl", written) == found

@@ -182,7 +182,7 @@ def _converse(data: bytes, upstream: _Upstream) -> tuple[bytes, list[RequestReco
         admin=None,
     )
     try:
-        site = Site(Application(edge.admit, edge.answer), 10.0, 100, loop)
+        site = Site(Application(edge.admit, edge.answer, edge.answer_at_once), 10.0, 100, loop)
         site.date = b"date: Tue, 24 Nov 2026 00:00:00 GMT\r\n"
         protocol = EdgeProtocol(site, loop)
         line = Line(loop, protocol)

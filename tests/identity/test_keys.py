@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headgate.domain.access import ScopeKind, ScopeRef, VirtualKey
-from headgate.identity.keys import is_usable, may_use_model
+from headgate.domain.access import Priority, ScopeKind, ScopeRef, VirtualKey
+from headgate.identity.keys import is_usable, may_use_model, priority_of
 
 PATH = (ScopeRef(ScopeKind.ORGANIZATION, "org_1", "acme"),)
 
@@ -102,3 +102,19 @@ def test_a_hostile_glob_is_matched_in_no_time():
     began = time.process_time()
     assert not may_use_model(hostile, "a" * 256)
     assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize(
+    ("tags", "priority"),
+    [
+        ((), Priority.NORMAL),
+        ((("env", "prod"),), Priority.NORMAL),
+        ((("env", "prod"), ("headgate.priority", "critical")), Priority.CRITICAL),
+        ((("headgate.priority", "low"),), Priority.LOW),
+        ((("headgate.priority", "normal"),), Priority.NORMAL),
+        ((("headgate.priority", "what an older release let in"),), Priority.NORMAL),
+        ((("priority", "critical"),), Priority.NORMAL),
+    ],
+)
+def test_a_keys_own_tag_is_its_priority(tags, priority):
+    assert priority_of(VirtualKey("key_1", "prod", PATH, ("*",), False, tags)) is priority

@@ -134,7 +134,20 @@ async def test_health_needs_no_key(client: Client) -> None:
     assert (await client.call("GET", "/healthz", authorization=""))[2] == {"status": "ok"}
     status, _, answer = await client.call("GET", "/readyz", authorization="")
     assert (status, answer["status"]) == (200, "ready")
+    assert "load" not in answer
     assert (await client.call("HEAD", "/healthz", authorization=""))[0] == 200
+
+
+@pytest.mark.parametrize("presented", ["", "Bearer", "Bearer hg_of_somebody", "Basic x", "Bearer " + "x" * 5000])
+async def test_readiness_is_told_whatever_is_presented(client: Client, presented: str) -> None:
+    status, _, answer = await client.call("GET", "/readyz", authorization=presented)
+    assert (status, answer["status"], "load" in answer) == (200, "ready", False)
+
+
+async def test_the_operator_reads_the_load(client: Client) -> None:
+    _, _, answer = await client.call("GET", "/readyz", authorization=f"Bearer {client.local.admin_token}")
+    assert answer["load"].keys() == {"in_flight", "limit", "lag_ms", "shed"}
+    assert (answer["load"]["in_flight"], answer["load"]["limit"], answer["load"]["shed"]) == (0, 4096, 0)
 
 
 async def test_models_are_those_of_the_key(client: Client) -> None:

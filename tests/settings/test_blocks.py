@@ -43,6 +43,8 @@ def test_the_server_block_is_read(read: Read, tmp_path: Path) -> None:
           max_body: 1MiB
           header_timeout: 500ms
           max_connections: 50
+          max_in_flight: 200
+          shed_at_lag: 250ms
           trusted_proxies: [10.0.0.0/8, "::1"]
           tls: {cert: cert.pem, key: key.pem}
         """)
@@ -55,6 +57,8 @@ def test_the_server_block_is_read(read: Read, tmp_path: Path) -> None:
         max_body=1024 * 1024,
         header_timeout=0.5,
         max_connections=50,
+        max_in_flight=200,
+        shed_at_lag=0.25,
         trusted_proxies=("10.0.0.0/8", "::1/128"),
         tls=TlsSettings(cert=str(tmp_path / "cert.pem"), key=str(tmp_path / "key.pem")),
     )
@@ -68,6 +72,8 @@ def test_the_server_block_is_read(read: Read, tmp_path: Path) -> None:
         ("server: {tls: {cert: /dev/null}}", '1: server.tls: the key "key" is missing'),
         ("server: {trusted_proxies: 10.0.0.0/8}", "1: server.trusted_proxies: expected a list of a network such as"),
         ("server: {max_connections: 0}", "1: server.max_connections: must lie between 1 and 1000000"),
+        ("server: {max_in_flight: 0}", "1: server.max_in_flight: must lie between 1 and 1000000"),
+        ("server: {shed_at_lag: 1ms}", "1: server.shed_at_lag: must lie between 10ms and 10s"),
         ("server: {header_timeout: 0s}", "1: server.header_timeout: must be longer than zero"),
         ("server: {admin_token: short}", "1: server.admin_token: an admin token has 16 to 256 characters"),
         ("timeouts: {idle: 0s}", "1: timeouts.idle: must be longer than zero"),

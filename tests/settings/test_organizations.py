@@ -108,6 +108,8 @@ def key(secret: str = SECRETS[0], name: str = "k", models: str = '["*"]', more: 
         (f"{{slug: acme, keys: [{key(more=', prompts: [a]')}]}}",
          "1: organizations[0].keys[0].prompts: unknown key"),
         (f"{{slug: acme, keys: [{key(more=', tags: {a: [b]}')}]}}", "1: organizations[0].keys[0].tags.a: expected"),
+        (f"{{slug: acme, keys: [{key(more=', tags: {headgate.priority: urgent}')}]}}",
+         '1: organizations[0].keys[0].tags.headgate.priority: expected "critical" or "normal" or "low"'),
         ("{slug: acme, users: [{email: ada}]}", "1: organizations[0].users[0].email: expected an e-mail address"),
         ("{slug: acme, users: [{email: a@b}, {email: A@B}]}", '1: organizations[0].users[1]: the address "a@b"'),
         ("{slug: acme, users: [{email: a@b, roles: [adminn]}]}",

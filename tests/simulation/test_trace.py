@@ -59,6 +59,7 @@ def test_what_is_written_is_read_again(tmp_path: Path):
         (ROW.replace("10}", '10, "cost_usd": "1e9"}'), r"line 1: .*\$\.cost_usd"),
         ('{"headgate_trace": 2}\n' + ROW, r"line 1: .*\$\.headgate_trace"),
         ('{"headgate_trace": 1, "profiles": {"p/u": {"first_event_ms": 0}}}', "line 1: .*first_event_ms"),
+        ('{"headgate_trace": 1}\n' * 2 + ROW, "line 2: .*missing required field `id`|line 2: .*unknown field"),
         ('{"headgate_trace": 1}\n', "no request is in it"),
         ("x" * (MAX_LINE_BYTES + 1), "line 1: longer than"),
         ("\x1f\x8b nothing zipped", "cannot be read"),

@@ -15,10 +15,10 @@ _HEAD: Final = """\
 
 Drawn from `headgate --help` by `python -m headgate.cli.reference`; a test keeps it true.
 
-`serve`, `demo`, `migrate`, `check-config`, `doctor`, `import`, `prices`, `simulate` (without `--from-records`) and `ledger verify` (without `--live`) work on
-this machine. All others are clients of a running gateway's [admin API](admin-api.md), so that only one process ever
-writes the database: they take `--url` and `--token`. Exit codes: 0 fine, 1 failed, 2 wrong usage. `--json` prints data
-for programs.
+`serve`, `demo`, `migrate`, `check-config`, `doctor`, `import`, `prices`, `simulate` (without `--from-records`) and
+`ledger verify` (without `--live`) work on this machine. All others are clients of a running gateway's
+[admin API](admin-api.md), so that only one process ever writes the database: they take `--url` and `--token`. Exit
+codes: 0 fine, 1 failed, 2 wrong usage. `--json` prints data for programs.
 """
 
 

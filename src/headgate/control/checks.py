@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from msgspec import Meta
 
 from headgate.control.timestamps import parse_time
-from headgate.domain.access import ManagedBy
+from headgate.domain.access import PRIORITY_TAG, ManagedBy, Priority
 from headgate.domain.errors import (
     ConflictError,
     PreconditionFailedError,
@@ -25,6 +25,7 @@ _LINE: Final = r"^[^\x00-\x1f\x7f]+$"
 _EMAIL: Final = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$"
 _SHA256: Final = r"^[0-9A-Fa-f]{64}$"
 _TAG: Final = r"^[A-Za-z0-9_.-]{1,64}$"
+_PRIORITIES: Final = tuple(priority.value for priority in Priority)
 _USD: Final = r"^[0-9]{1,7}(\.[0-9]{1,9})?$"
 _SIGNED_USD: Final = r"^-?[0-9]{1,7}(\.[0-9]{1,9})?$"
 
@@ -112,6 +113,9 @@ def check_tags(tags: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     for key, value in tags.items():
         _match(_TAG, key, 64, "tags", "an object whose names are 1 to 64 of A-Z, a-z, 0-9, `_`, `.`, `-`")
         _match(_LINE, value, 256, f"tags.{key}", "1 to 256 characters without control characters")
+        if key == PRIORITY_TAG and value not in _PRIORITIES:
+            choices = ", ".join(f"`{priority}`" for priority in _PRIORITIES)
+            raise ValidationFailedError(f"`tags.{key}` must be one of {choices}.", param=f"tags.{key}")
     return tuple(sorted(tags.items()))
 
 

@@ -49,7 +49,8 @@ class Priority(StrEnum):
     LOW = "low"
 
 
-PRIORITY_TAG: Final = "priority"
+PRIORITY_TAG: Final = "headgate.priority"
+"""Under a name of ours: other gateways' keys have a `priority` among their metadata, which means other things."""
 
 
 class VirtualKey(Struct, frozen=True):

@@ -114,7 +114,8 @@ def _refuse(gateway: Gateway, trace: Trace, key: VirtualKey, chosen: Plan) -> No
         wished = ", ".join(trace.call.providers or ())
         raise InvalidRequestError(f"`x-headgate-providers` names none that `{model}` has: {wished}.")
     gateway.note_residency_violation(key, trace.call.request_id, chosen.route.name)
-    why = ", ".join(sorted(each.removeprefix(RESIDENCY) for each in reasons if each and each.startswith(RESIDENCY)))
+    why = next(each.why_not or "" for each in chosen.note.considered if each.why_not != NOT_WISHED)
+    why = why.removeprefix(RESIDENCY)
     raise ResidencyViolationError(
         f"Nothing that `{model}` leads to may have this data: the policies on the key's path forbid it ({why}).",
         param="model",

@@ -31,11 +31,11 @@ MOST_ATTEMPTS: Final = 4
 MOST_ATTEMPTS_ON_ONE: Final = 2
 _DRAIN_AFTER_CLIENT_S: Final = 10.0
 """How long a whole answer is still waited for after its caller left: its usage is billed either way."""
-_LONGEST_WAIT_S: Final = 2.0
+LONGEST_WAIT_S: Final = 2.0
 """A provider that asks for a longer pause is not waited for: the caller knows better what else to do."""
 _FINAL: Final = frozenset({FailureClass.BAD_REQUEST, FailureClass.DEADLINE})
 """Another try would fail just the same."""
-_PASSING: Final = frozenset({FailureClass.OVERLOAD, FailureClass.TRANSPORT, FailureClass.RATE})
+PASSING: Final = frozenset({FailureClass.OVERLOAD, FailureClass.TRANSPORT, FailureClass.RATE})
 """May be over in a moment, so the same deployment is worth a second try."""
 
 
@@ -239,7 +239,7 @@ class _Journey:
 
     def _wait_s(self, fault: Fault, now: float, left_s: float) -> float | None:
         """Return how long to wait before the same deployment is tried once more; ``None``: it is not."""
-        if fault.failure not in _PASSING or self._tries[self._deployment.name] >= MOST_ATTEMPTS_ON_ONE:
+        if fault.failure not in PASSING or self._tries[self._deployment.name] >= MOST_ATTEMPTS_ON_ONE:
             return None
         wait_s = backoff_s(len(self._trace.attempts), self._gateway.draw)
         asked_s = fault.error.retry_after_s
@@ -247,7 +247,7 @@ class _Journey:
             wait_s = max(wait_s, asked_s)
         elif fault.failure is FailureClass.RATE:
             return None
-        if wait_s > min(_LONGEST_WAIT_S, left_s):
+        if wait_s > min(LONGEST_WAIT_S, left_s):
             return None
         return wait_s if self._gateway.health.of(self._deployment).may_retry(now) else None
 

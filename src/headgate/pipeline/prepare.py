@@ -99,11 +99,16 @@ def take_seat(load: LoadGate, key: VirtualKey, trace: Trace) -> None:
     trace.seat = load.enter(key.path[0].id, priority_of(key))
     if trace.seat is None:
         trace.is_unrecorded = not load.takes_record()
-        raise OverloadedError(
-            "The gateway has as many requests as it can answer. Try again in a second.",
-            retry_after_s=RETRY_AFTER_S,
-            reason="shed",
-        )
+        raise overloaded()
+
+
+def overloaded() -> OverloadedError:
+    """What a request hears that is shed."""
+    return OverloadedError(
+        "The gateway has as many requests as it can answer. Try again in a second.",
+        retry_after_s=RETRY_AFTER_S,
+        reason="shed",
+    )
 
 
 def prepare(call: Call, asked: Asked) -> Prepared:

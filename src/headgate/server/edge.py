@@ -30,7 +30,7 @@ from headgate.domain.ids import REQUEST, mint
 from headgate.identity.keys import may_use_model
 from headgate.identity.policy import ROUTES, Plane
 from headgate.pipeline.call import Call, Gateway
-from headgate.pipeline.handle import error_headers, handle, refuse, shutting_down
+from headgate.pipeline.handle import error_headers, handle, refuse, shed, shutting_down
 from headgate.pipeline.prepare import authenticate
 from headgate.routing.table import Route, RouteTable
 from headgate.server.asgi import AsgiApp, serve_asgi
@@ -127,30 +127,24 @@ class Edge:
         matter: _Matter = inbound.matter
         if matter.wire_format is None:
             return self._answer_otherwise(inbound, matter.request_id)
-        head = matter.head
-        call = Call(
-            request_id=matter.request_id,
-            wire_format=matter.wire_format,
-            body=inbound.body,
-            presented_key=head.presented_key,
-            started_at_ms=matter.started_at_ms,
-            started=matter.started,
-            path_model=matter.path_model,
-            end_user=head.end_user,
-            session=head.session,
-            tags=head.tags,
-            timeout_s=head.timeout_s,
-            may_clamp=head.may_clamp,
-            idempotency_key=head.idempotency_key,
-            strategy=head.strategy,
-            providers=head.providers,
-            forwarded=_forwarded(matter.wire_format, inbound),
-        )
+        head, call = matter.head, _call(matter, matter.wire_format, inbound)
         if inbound.refusal is not None:
             return refuse(self._gateway, call, inbound.refusal, inbound)
         if head.content_encoding is not None:
             return self._decompress_and_handle(call, head.content_encoding, inbound)
         return handle(self._gateway, call, inbound)
+
+    def answer_at_once(self, inbound: Inbound) -> bool:
+        """Shed a request before anything is done for it (`server.inbound.Application.answer_at_once`)."""
+        if not self._gateway.load.is_crowded:
+            return False
+        matter: _Matter = inbound.matter
+        if matter.wire_format is None or inbound.refusal is not None:
+            return False
+        if not shed(self._gateway, _call(matter, matter.wire_format, inbound), inbound):
+            return False
+        inbound.connection.site.outbox.flush()
+        return True
 
     def _check(self, inbound: Inbound, head: Head) -> None:
         """Refuse what needs no body to be refused."""
@@ -275,6 +269,28 @@ class _Matter:
         """``None`` where the route is not one of inference."""
         self.path_model = path_model
         self.head = _NO_HEAD
+
+
+def _call(matter: _Matter, wire_format: WireFormat, inbound: Inbound) -> Call:
+    head = matter.head
+    return Call(
+        request_id=matter.request_id,
+        wire_format=wire_format,
+        body=inbound.body,
+        presented_key=head.presented_key,
+        started_at_ms=matter.started_at_ms,
+        started=matter.started,
+        path_model=matter.path_model,
+        end_user=head.end_user,
+        session=head.session,
+        tags=head.tags,
+        timeout_s=head.timeout_s,
+        may_clamp=head.may_clamp,
+        idempotency_key=head.idempotency_key,
+        strategy=head.strategy,
+        providers=head.providers,
+        forwarded=_forwarded(wire_format, inbound),
+    )
 
 
 def _check_routes() -> None:

@@ -224,3 +224,5 @@ class Application(Struct, frozen=True):
     """Looks at a head before the body comes: sets `Inbound.max_body`, and `Inbound.refusal` to answer without it."""
     answer: Callable[[Inbound], Coroutine[Any, Any, None]]
     """Answers a request that is complete, or refused."""
+    answer_at_once: Callable[[Inbound], bool] = lambda _: False
+    """Answers, before `answer` is asked to, what needs no waiting; False where there is nothing of the kind."""

@@ -18,6 +18,8 @@ from headgate.server.protocol import EdgeProtocol, Site
 _SWEEP_S: Final = 0.5
 _DRAIN_LOOK_S: Final = 0.02
 _BACKLOG: Final = 2048
+_ACCEPTED_A_TURN: Final = 64
+_ACCEPT_AGAIN_S: Final = 1.0
 _CANCELLED_REQUESTS_S: Final = 5.0
 _log: Final = logging.getLogger("headgate.server")
 
@@ -38,7 +40,9 @@ class Listener:
         self._site = Site(application, header_timeout_s, max_connections, asyncio.get_running_loop())
         self._socket = sock
         self._tls = tls
-        self._server: asyncio.Server | None = None
+        self._arriving: set[asyncio.Task[None]] = set()
+        """Connections that are accepted and not made yet."""
+        self._retry: asyncio.TimerHandle | None = None
         self._sweep: asyncio.TimerHandle | None = None
 
     @property
@@ -49,18 +53,16 @@ class Listener:
 
     async def open(self) -> None:
         """Begin to accept connections."""
-        loop = asyncio.get_running_loop()
         self._tick()
-        make = functools.partial(EdgeProtocol, self._site, loop)
-        self._server = await loop.create_server(make, sock=self._socket, ssl=self._tls, backlog=_BACKLOG)
+        self._socket.listen(_BACKLOG)
+        self._watch()
 
     async def drain(self, seconds: float, hurry: asyncio.Event) -> None:
         """Stop accepting, let requests finish for ``seconds``, then cancel the rest and wait for their settlement.
 
         ``hurry`` ends the wait early.
         """
-        if self._server is not None:
-            self._server.close()
+        self._hang_up()
         for connection in self.connections:
             connection.shutdown()
         deadline = time.monotonic() + seconds
@@ -75,6 +77,9 @@ class Listener:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks, timeout=_CANCELLED_REQUESTS_S)
+        for task in self._arriving:
+            task.cancel()
+        await asyncio.gather(*self._arriving, return_exceptions=True)
         await asyncio.sleep(0)
         if self._sweep is not None:
             self._sweep.cancel()
@@ -92,6 +97,48 @@ class Listener:
         return bool(self._site.tasks) or any(
             connection.is_busy or connection.transport.get_write_buffer_size() for connection in self.connections
         )
+
+    def _watch(self) -> None:
+        asyncio.get_running_loop().add_reader(self._socket, self._accept)
+
+    def _hang_up(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._socket.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+
+    def _accept(self) -> None:
+        """Take the connections that wait, many at a turn of the loop.
+
+        A server of uvloop's takes one (github.com/libuv/libuv/pull/3696). Under load a turn takes long, and whoever
+        connects, a health check too, would wait in line behind all the others.
+        """
+        loop = asyncio.get_running_loop()
+        for _ in range(_ACCEPTED_A_TURN):
+            try:
+                sock, _ = self._socket.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                # No descriptor is left, most likely. The connection stays in line, and would call again at once.
+                _log.error("cannot accept connections", extra={"reason": error.strerror})
+                loop.remove_reader(self._socket)
+                self._retry = loop.call_later(_ACCEPT_AGAIN_S, self._watch)
+                return
+            task = loop.create_task(self._connect(loop, sock))
+            self._arriving.add(task)
+            task.add_done_callback(self._arriving.discard)
+
+    async def _connect(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        make = functools.partial(EdgeProtocol, self._site, loop)
+        try:
+            await loop.connect_accepted_socket(make, sock, ssl=self._tls)
+        except OSError as error:
+            # A handshake that failed, or a client that has left already.
+            _log.debug("no connection", extra={"reason": str(error)})
+            sock.close()
 
     def _tick(self) -> None:
         """Twice a second: the Date header, and the connections whose time is up."""

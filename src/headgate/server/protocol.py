@@ -407,6 +407,8 @@ class EdgeProtocol(asyncio.Protocol):
 
     def _begin(self, inbound: Inbound) -> None:
         self._running = inbound
+        if self.site.application.answer_at_once(inbound):
+            return
         task = inbound.task = self._loop.create_task(self._answer(inbound))
         self.site.tasks.add(task)
 

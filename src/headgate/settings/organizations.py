@@ -6,7 +6,7 @@ from typing import Final, Protocol, TypeVar
 
 from msgspec import Struct
 
-from headgate.domain.access import Role
+from headgate.domain.access import PRIORITY_TAG, Priority, Role
 from headgate.domain.residency import ResidencyPolicy
 from headgate.settings import blocks, limits, values
 from headgate.settings.keys import KEYS
@@ -23,6 +23,7 @@ from headgate.settings.reader import Block, Place
 from headgate.settings.residency import residency
 
 _SLUG: Final = '1 to 63 of a-z, 0-9 and "-", such as "ml-platform"'
+_PRIORITIES: Final = tuple(priority.value for priority in Priority)
 _ROLES: Final = tuple(role.value for role in Role)
 
 
@@ -192,7 +193,7 @@ def _tags(place: Place) -> tuple[tuple[str, str], ...]:
             values.parse_line(name)
         except ValueError:
             given.fail("a tag's name is 1 to 200 printable characters")
-        found.append((name, blocks.line(given)))
+        found.append((name, given.choice(*_PRIORITIES) if name == PRIORITY_TAG else blocks.line(given)))
     return tuple(found)
 
 

@@ -15,7 +15,7 @@ from headgate.catalog.cost import UnpricedUsageError, cost_of
 from headgate.domain.errors import ModelNotFoundError
 from headgate.domain.routing import FailureClass
 from headgate.domain.usage import TokenUsage
-from headgate.pipeline.failover import MOST_ATTEMPTS, MOST_ATTEMPTS_ON_ONE
+from headgate.pipeline.failover import LONGEST_WAIT_S, MOST_ATTEMPTS, MOST_ATTEMPTS_ON_ONE, PASSING
 from headgate.routing.health import HealthBook
 from headgate.routing.plan import Facts, follow, plan
 from headgate.routing.retry import backoff_s
@@ -28,8 +28,6 @@ from headgate.simulation.upstreams import Answer, Upstreams
 
 UNPRICED: Final = "unpriced_model"
 NOT_FOUND: Final = "model_not_found"
-_LONGEST_WAIT_S: Final = 2.0
-_PASSING: Final = frozenset({FailureClass.OVERLOAD, FailureClass.TRANSPORT, FailureClass.RATE})
 
 
 class Fate(StrEnum):
@@ -260,10 +258,10 @@ class _Replay:
         now: float,
     ) -> float | None:
         """Return how long to wait before the same deployment is tried once more; ``None``: it is not."""
-        if failure not in _PASSING or journey.tries[deployment.name] >= MOST_ATTEMPTS_ON_ONE:
+        if failure not in PASSING or journey.tries[deployment.name] >= MOST_ATTEMPTS_ON_ONE:
             return None
         wait_s = max(backoff_s(journey.attempts, self._draw), retry_after_s or 0.0)
-        if wait_s > _LONGEST_WAIT_S:
+        if wait_s > LONGEST_WAIT_S:
             return None
         return wait_s if self._book.of(deployment).may_retry(now) else None
 

@@ -133,18 +133,23 @@ def read_trace(path: Path, limit: int | None = None) -> Trace:
     try:
         with path.open("rb") as raw:
             if raw.peek(2)[:2] != _GZIP:
-                return _read(str(path), raw, limit)
+                return parse_trace(str(path), raw, limit)
             with gzip.GzipFile(fileobj=raw) as file:
-                return _read(str(path), cast("IO[bytes]", file), limit)
+                return parse_trace(str(path), cast("IO[bytes]", file), limit)
     except (OSError, EOFError, zlib.error) as error:
         raise InvalidTraceError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _read(source: str, file: IO[bytes], limit: int | None) -> Trace:
+def parse_trace(source: str, file: IO[bytes], limit: int | None = None) -> Trace:
+    """Return the trace that ``file`` has as plain JSON Lines; errors call it ``source``.
+
+    Raises:
+        InvalidTraceError: a line is not what it should be.
+    """
     header = TraceHeader(headgate_trace=1)
     rows: list[TraceRow] = []
     seen: dict[str, int] = {}
-    number = 0
+    number, is_first = 0, True
     while limit is None or len(rows) < limit:
         line = file.readline(MAX_LINE_BYTES + 1)
         if not line:
@@ -154,9 +159,10 @@ def _read(source: str, file: IO[bytes], limit: int | None) -> Trace:
             raise InvalidTraceError(f"{source}: line {number}: longer than {MAX_LINE_BYTES // 1024} KiB")
         if not line.strip():
             continue
-        if not rows and b'"headgate_trace"' in line:
-            header = _decoded(source, number, line, TraceHeader)
+        if is_first and b'"headgate_trace":' in line.replace(b" ", b""):
+            header, is_first = _decoded(source, number, line, TraceHeader), False
             continue
+        is_first = False
         row = _decoded(source, number, line, TraceRow)
         if row.id in seen:
             raise InvalidTraceError(f"{source}: line {number}: id {row.id!r} was given before, on line {seen[row.id]}")
