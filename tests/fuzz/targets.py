@@ -87,6 +87,7 @@ TARGETS: Final[dict[str, Target]] = {
         Target("gateway_answer", whole_gateway.run_answer, (), "openai_chat/*/stream.sse", tokens.SSE),
         Target("head", texts.head, texts.HEAD_REFUSALS, "", tokens.HEAD),
         Target("configuration", texts.configuration, texts.CONFIGURATION_REFUSALS, "", tokens.YAML),
+        Target("rate_headers", texts.rate_headers, (), "", tokens.RATE_HEADERS),
         Target("image", bounds.image, (), "", ()),
         Target("sse", wires.sse, (), "openai_chat/*/stream.sse", tokens.SSE),
         *(target for form in WIRE_FORMATS.values() for target in _of_format(form)),
