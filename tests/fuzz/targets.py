@@ -88,6 +88,7 @@ TARGETS: Final[dict[str, Target]] = {
         Target("head", texts.head, texts.HEAD_REFUSALS, "", tokens.HEAD),
         Target("configuration", texts.configuration, texts.CONFIGURATION_REFUSALS, "", tokens.YAML),
         Target("trace", texts.trace, texts.TRACE_REFUSALS, "", tokens.JSON),
+        Target("rate_headers", texts.rate_headers, (), "", tokens.RATE_HEADERS),
         Target("image", bounds.image, (), "", ()),
         Target("sse", wires.sse, (), "openai_chat/*/stream.sse", tokens.SSE),
         *(target for form in WIRE_FORMATS.values() for target in _of_format(form)),

@@ -1,9 +1,10 @@
-"""The configuration file, what a request's header fields say, and traces to simulate."""
+"""The configuration file, header fields of requests and of providers' answers, and traces to simulate."""
 
 import io
 from urllib.parse import unquote_to_bytes
 
 from headgate.domain.errors import InvalidApiKeyError, InvalidRequestError
+from headgate.routing.headroom import BELIEVED_S, Headroom
 from headgate.server.head import CONTRADICTED, find_fields, read_head
 from headgate.settings.load import ConfigurationError, parse_settings
 from headgate.simulation.trace import InvalidTraceError, parse_trace, write_trace
@@ -60,3 +61,19 @@ def trace(data: bytes) -> None:
     write_trace(found, written)
     written.seek(0)
     assert parse_trace("fuzz.jsonl", written) == found
+
+
+def rate_headers(data: bytes) -> None:
+    """Header fields of a provider's answer, one a line; whatever they say, what is left is a count that comes back."""
+    fields = [(name, value) for name, _, value in (line.partition(b": ") for line in data.split(b"\n"))]
+    headroom = Headroom()
+    headroom.learn(fields, 100.0)
+    headroom.begin(1000)
+    for quota in (headroom.requests, headroom.tokens):
+        if quota is not None:
+            assert quota.limit >= 1
+            assert quota.left(100.0) <= quota.limit
+            assert quota.left(1e9) == quota.limit
+    assert 0 <= headroom.wait_s(100.0) <= BELIEVED_S
+    assert headroom.used_share(100.0, 1000) >= 0
+    assert not headroom.is_exhausted(1e9)

@@ -55,3 +55,15 @@ HEAD: Final = _words(
     x-headgate-session:\x20 x-claude-code-session-id:\x20 host:\x20x\n content-length:\x205\n expect:\x20100-continue\n
     """
 )
+RATE_HEADERS: Final = _words(
+    r"""
+    x-ratelimit-remaining-requests:\x20 x-ratelimit-limit-requests:\x20 x-ratelimit-reset-requests:\x20 \n
+    x-ratelimit-remaining-tokens:\x20 x-ratelimit-limit-tokens:\x20 x-ratelimit-reset-tokens:\x20 0 1 -1 1e9
+    anthropic-ratelimit-requests-remaining:\x20 anthropic-ratelimit-requests-limit:\x20
+    anthropic-ratelimit-requests-reset:\x20 anthropic-ratelimit-tokens-remaining:\x20
+    anthropic-ratelimit-input-tokens-remaining:\x20 anthropic-ratelimit-input-tokens-limit:\x20
+    anthropic-ratelimit-input-tokens-reset:\x20 date:\x20 6m0s 12ms 2m59.56s 1d2h 999999999999999 86400
+    2026-11-24T12:00:45Z 0001-01-01T00:00:00+23:59 9999-12-31T23:59:59-23:59
+    Tue,\x2024\x20Nov\x202026\x2012:00:00\x20GMT
+    """
+)

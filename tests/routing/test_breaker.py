@@ -165,10 +165,18 @@ def test_half_open_lets_one_probe_through_and_after_its_success_three() -> None:
 
 def test_a_failed_probe_opens_it_again() -> None:
     made = half_open()
-    now = made.until + 1
-    made.fail(now, began=made.until)
+    began = made.until
+    made.fail(began + 1, began=began)
     assert made.state is OPEN
-    assert made.until == pytest.approx(now + 9.0)
+    assert made.until == pytest.approx(began + 9.0)
+
+
+def test_a_probe_that_stalled_for_long_does_not_keep_the_next_one_waiting_again() -> None:
+    made = half_open()
+    began = made.until
+    made.fail(began + 60, began=began)
+    assert made.state is OPEN
+    assert made.admits(began + 60)
 
 
 def test_a_neutral_end_frees_the_probes_place_and_says_nothing() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headgate.routing.headroom import Headroom, Quota, parse_duration
+from headgate.routing.headroom import BELIEVED_S, Headroom, Quota, parse_duration
 
 Fields = dict[str, str]
 
@@ -103,10 +103,36 @@ def test_a_limit_that_is_not_said_is_the_most_that_was_ever_left() -> None:
 
 
 def test_nothing_left_is_exhausted_for_as_long_as_the_reset_says() -> None:
-    headroom = heard({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"})
-    assert headroom.is_exhausted(100.0 + 359)
-    assert headroom.wait_s(100.0) == pytest.approx(360)
-    assert not headroom.is_exhausted(100.0 + 360.001)
+    headroom = heard({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "4m0s"})
+    assert headroom.is_exhausted(100.0 + 239)
+    assert headroom.wait_s(100.0) == pytest.approx(240)
+    assert not headroom.is_exhausted(100.0 + 240.001)
+
+
+def test_what_was_said_is_believed_for_five_minutes_and_not_for_a_day() -> None:
+    headroom = heard({**GROQ, "x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "24h0m0s"})
+    headroom.begin(10**9)
+    assert headroom.wait_s(100.0) == BELIEVED_S
+    assert headroom.used_share(100.0 + BELIEVED_S - 1, 1) > 1
+    assert not headroom.is_exhausted(100.0 + BELIEVED_S)
+    assert headroom.used_share(100.0 + BELIEVED_S, 180) == pytest.approx(0.01)
+
+
+@given(st.integers(0, 100), st.integers(1, 100), st.integers(0, 300), st.floats(0, 400), st.integers(0, 200))
+def test_the_used_share_is_what_is_not_left(
+    remaining: int, limit: int, reset_s: int, later_s: float, tokens: int
+) -> None:
+    headroom = heard(
+        {
+            "x-ratelimit-remaining-tokens": str(remaining),
+            "x-ratelimit-limit-tokens": str(limit),
+            "x-ratelimit-reset-tokens": f"{reset_s}s",
+        }
+    )
+    quota = headroom.tokens
+    assert quota is not None
+    now = 100.0 + later_s
+    assert headroom.used_share(now, tokens) == pytest.approx(1 - (quota.left(now) - tokens) / quota.limit)
 
 
 @pytest.mark.parametrize(
@@ -174,4 +200,4 @@ def test_no_bytes_whatever_raise_or_make_nonsense(fields: list[tuple[bytes, byte
         if quota is not None:
             assert quota.left(1e9) == quota.limit
             assert quota.left(100.0) <= quota.limit
-            assert 0 <= quota.wait_s(100.0) < 10**7
+            assert 0 <= quota.wait_s(100.0) <= BELIEVED_S

@@ -216,7 +216,7 @@ def test_a_view_says_how_it_is_doing() -> None:
     assert (view.successes, view.failures, view.consecutive_failures, view.in_flight) == (1, 1, 1, 1)
     assert view.first_event_ms == pytest.approx(500)
     assert view.tokens_per_s == pytest.approx(50)
-    assert (view.rpm_left, view.tpm_left) == (7, 3000)
+    assert (view.rpm_left, view.tpm_left) == (7, 2900)
     assert view.last_failure_age_s == pytest.approx(2)
 
 

@@ -1,6 +1,8 @@
 """The plan: where rules lead, who is a candidate, and that somebody always is."""
 
+import heapq
 import re
+from random import Random as Chance  # noqa: TID251  seeded
 
 import msgspec
 import pytest
@@ -62,8 +64,9 @@ def test_a_note_of_balanced_has_the_parts_and_no_infinite_score() -> None:
     target = route(deployment("a", price=price(1, 1)), deployment("b"), strategy=Strategy.BALANCED)
     found = plan(target, facts(), book(), NOW)
     for each in found.note.considered:
+        assert each.parts is not None
         assert each.score == pytest.approx(sum(each.parts))
-    assert found.note.considered[1].parts[0] == pytest.approx(0.4)
+    assert found.note.considered[1].parts == pytest.approx((0.4, 0.0, 0.2 / 1000, 0.0))
     cheapest = plan(target, facts(strategy=Strategy.CHEAPEST), book(), NOW).note.considered
     assert [each.score for each in cheapest] == [pytest.approx(0.001256), None]
     assert msgspec.json.decode(msgspec.json.encode(found.note), type=RoutingNote) == found.note
@@ -176,6 +179,52 @@ def test_after_an_outage_of_everything_the_first_healed_deployment_is_found_with
         health.failed(now, FailureClass.OVERLOAD, began=now)
     assert served is not None
     assert served <= NOW + 1.0 + 1.0
+
+
+def first_success_after(heal_at: float, strategy: Strategy, takes_s: float, every_s: float) -> float:
+    """Return when a deployment that was down until ``heal_at`` first answers again, another being well all the time.
+
+    A try that fails takes ``takes_s`` and goes on to the next candidate; one that succeeds takes 20 ms.
+    """
+    made = HealthBook(draw=Chance(7).random)
+    target = route(deployment("sick"), deployment("well", weight=2), strategy=strategy)
+    ends: list[tuple[float, int, float, Deployment, tuple[Deployment, ...]]] = []
+    now, number = NOW, 0
+
+    def start(candidates: tuple[Deployment, ...], now: float, number: int) -> None:
+        health, fails = made.of(candidates[0]), candidates[0].provider == "sick" and now < heal_at
+        health.begin(now, 100)
+        heapq.heappush(ends, (now + (takes_s if fails else 0.02), number, now, candidates[0], candidates[1:]))
+
+    while now < heal_at + 60:
+        now, number = now + every_s, number + 1
+        while ends and ends[0][0] <= now:
+            at, _, began, candidate, rest = heapq.heappop(ends)
+            if candidate.provider == "sick" and began < heal_at:
+                made.of(candidate).failed(at, FailureClass.STALL, began=began)
+                left = tuple(each for each in rest if made.of(each).why_not(at) is None)
+                if left:
+                    start(left, at, number)
+                    number += 1
+                continue
+            if candidate.provider == "sick":
+                return at
+            made.of(candidate).succeeded(
+                at, first_event_s=0.01, duration_s=at - began, output_tokens=10, input_tokens=100,
+                cached_input_tokens=0, began=began,
+            )  # fmt: skip
+        start(plan(target, facts(), made, now).candidates, now, number)
+    return now
+
+
+@pytest.mark.parametrize("strategy", [Strategy.PRIORITY, Strategy.WEIGHTED])
+@pytest.mark.parametrize("takes_s", [0.001, 3.0, 30.0])
+@pytest.mark.parametrize("down_s", [2.0, 17.3, 61.0])
+def test_ten_seconds_after_a_deployment_has_healed_it_answers_again(
+    strategy: Strategy, takes_s: float, down_s: float
+) -> None:
+    heal_at = NOW + down_s
+    assert first_success_after(heal_at, strategy, takes_s, every_s=0.05) - heal_at <= 10.5
 
 
 def named(name: str, **fields: object) -> Route:

@@ -270,8 +270,8 @@ def test_headroom_is_the_fuller_of_requests_and_tokens() -> None:
     for seat in of:
         succeed(seat.health, NOW, input_tokens=20_000, output_tokens=1000, duration_s=1.0)
     ranked = rank(Strategy.HEADROOM, of, input_tokens=9000)
-    # Of a the tokens: 20,000 began, and 10,000 more are expected. Of b the requests: one began, and this one.
-    assert scores(ranked) == pytest.approx([30_000 / 100_000, 2 / 10])
+    # Of a the tokens: 21,000 were used, and 10,000 more are expected. Of b the requests: one began, and this one.
+    assert scores(ranked) == pytest.approx([31_000 / 100_000, 2 / 10])
     assert order(ranked) == [1, 0]
 
 

@@ -70,6 +70,15 @@ class AttemptView(Struct, frozen=True):
     """What a try that failed is billed for all the same; the last try's cost is the rest of the request's."""
 
 
+class PartsView(Struct, frozen=True):
+    """What a score of the strategy `balanced` is the sum of: each a figure from 0 (best) to 1, times its weight."""
+
+    cost: float
+    latency: float
+    capacity: float
+    affinity: float
+
+
 class ConsideredView(Struct, frozen=True):
     """A deployment that was looked at."""
 
@@ -78,6 +87,8 @@ class ConsideredView(Struct, frozen=True):
     """What the strategy ranked it by, lower first; null where it was not ranked."""
     why_not: str | None
     """Why it could not be chosen; null where it could."""
+    parts: PartsView | None
+    """Null but for `balanced`."""
 
 
 class RoutingView(Struct, frozen=True):
@@ -185,7 +196,12 @@ def _attempt(attempt: Attempt) -> AttemptView:
 
 
 def _routing(note: RoutingNote) -> RoutingView:
-    considered = [ConsideredView(each.deployment, each.score, each.why_not) for each in note.considered]
+    considered = [
+        ConsideredView(
+            each.deployment, each.score, each.why_not, None if each.parts is None else PartsView(*each.parts)
+        )
+        for each in note.considered
+    ]
     return RoutingView(note.strategy, tuple(considered), note.rules)
 
 

@@ -72,7 +72,7 @@ class Considered(Struct, frozen=True, gc=False, array_like=True):
     """What the strategy ranked it by, lower first; ``None`` where it was not ranked."""
     why_not: str | None = None
     """Why it could not be chosen, as a short stable word such as ``breaker_open``; ``None`` where it could."""
-    parts: tuple[float, ...] = ()
+    parts: tuple[float, float, float, float] | None = None
     """Of ``balanced``: what cost, latency, capacity and affinity add to the score, already weighed."""
 
 

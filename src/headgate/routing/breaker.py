@@ -180,7 +180,7 @@ class Breaker:
         is_tripped = self.consecutive >= TRIP_IN_A_ROW or (
             total >= TRIP_LEAST and outcomes.second >= TRIP_SHARE * total
         )
-        self._take(BreakerEvent.TRIPPED if is_tripped else BreakerEvent.FAILURE, now)
+        self._take(BreakerEvent.TRIPPED if is_tripped else BreakerEvent.FAILURE, now, began)
 
     def neutral(self, began: float | None = None) -> None:
         """An attempt ended in a way that says nothing about the provider; a probe's place is free again."""
@@ -196,14 +196,16 @@ class Breaker:
         if self.probes:
             self.probes -= 1
 
-    def _take(self, event: BreakerEvent, now: float) -> None:
+    def _take(self, event: BreakerEvent, now: float, began: float | None = None) -> None:
         before, after = self.state, TRANSITIONS[self.state][event]
         if after is before:
             return
         self.state = after
         if after is _OPEN:
             longest = min(LONGEST_OPEN_S, OPEN_S * 2**self._openings)
-            self.until = now + longest * (SHORTEST_SHARE + (1 - SHORTEST_SHARE) * self._draw())
+            # What a probe says is as old as its beginning: one that stalled for a minute is no reason to wait longer.
+            since = now if began is None or before is _CLOSED else began
+            self.until = max(now, since + longest * (SHORTEST_SHARE + (1 - SHORTEST_SHARE) * self._draw()))
             # Bounded, so that a provider that is down for a week makes no huge number.
             self._openings = min(self._openings + 1, 10)
             self._opened_at = now

@@ -19,6 +19,8 @@ from typing import Final
 UNSTATED_RESET_S: Final = 10.0
 """Where a provider does not say when all is there again. Short: a deployment should not be spared for a misreading."""
 LONGEST_RESET_S: Final = 86_400.0
+BELIEVED_S: Final = 300.0
+"""What a provider said is believed for so long: one that is spared says nothing new, and would be spared for ever."""
 
 _REQUESTS, _TOKENS, _INPUT_TOKENS = range(3)
 _LEFT, _LIMIT, _RESET = range(3)
@@ -54,36 +56,43 @@ Said = list[bytes | None]
 class Quota:
     """One limit of a provider, as last heard of. Times are monotonic seconds."""
 
-    __slots__ = ("at", "least", "limit", "pace")
+    __slots__ = ("at", "least", "limit", "pace", "unit", "whole_at")
 
-    def __init__(self) -> None:
-        """Nothing is known: ``limit`` is 0."""
+    def __init__(self, now: float, left: int, limit: int | None, reset_s: float | None) -> None:
+        """Take in what the provider says for the first time; see `hear`."""
         self.limit = 0
-        """The whole; the most that was ever left where the provider does not say it."""
-        self.least = 0
-        """What was left when it was heard of, less what began since: it is never less than that."""
-        self.at = 0.0
-        self.pace = 0.0
-        """A second."""
+        self.hear(now, left, limit, reset_s)
 
     def hear(self, now: float, left: int, limit: int | None, reset_s: float | None) -> None:
-        """Take in what the provider says."""
+        """Take in what the provider says. Without a ``limit``, the most that was ever left stands for the whole."""
         self.limit = max(left, self.limit, 1) if limit is None else max(left, limit, 1)
-        self.least = left
+        self.unit = 1 / self.limit
+        """The share of the whole that one is."""
         self.at = now
+        self.least = left
+        """What was left when it was heard of, less what began since: it is never less than that."""
         used = self.limit - left
         reset_s = UNSTATED_RESET_S if reset_s is None else reset_s
         # Where nothing is used there is nothing to learn the pace from: a minute for the whole is what is usual.
         self.pace = used / reset_s if used and reset_s > 0 else self.limit / 60
+        """How many come back in a second."""
+        self.take(0)
+
+    def take(self, amount: int) -> None:
+        """So many begin."""
+        self.least -= amount
+        self.whole_at = self.at + min(BELIEVED_S, (self.limit - self.least) / self.pace)
+        """When all is there again."""
 
     def left(self, now: float) -> float:
         """Return what is left now; below zero where more began than there was."""
-        left = self.least + self.pace * (now - self.at)
-        return left if left < self.limit else float(self.limit)
+        return float(self.limit) if now >= self.whole_at else self.least + self.pace * (now - self.at)
 
     def wait_s(self, now: float) -> float:
         """Return the seconds until one is left again; 0 where one is."""
-        return max(0.0, (1 - self.left(now)) / self.pace)
+        if now >= self.whole_at:
+            return 0.0
+        return max(0.0, min((1 - self.left(now)) / self.pace, self.whole_at - now))
 
 
 class Headroom:
@@ -112,23 +121,27 @@ class Headroom:
             return False
         requests = _read(said[_REQUESTS], headers)
         if requests is not None:
-            self.requests = self.requests or Quota()
-            self.requests.hear(now, *requests)
+            if self.requests is None:
+                self.requests = Quota(now, *requests)
+            else:
+                self.requests.hear(now, *requests)
         tokens, of_input = _read(said[_TOKENS], headers), _read(said[_INPUT_TOKENS], headers)
         if tokens is None or (of_input is not None and of_input[0] < tokens[0]):
             tokens = of_input
         if tokens is not None:
-            self.tokens = self.tokens or Quota()
-            self.tokens.hear(now, *tokens)
+            if self.tokens is None:
+                self.tokens = Quota(now, *tokens)
+            else:
+                self.tokens.hear(now, *tokens)
         self._judge()
         return True
 
     def begin(self, tokens: int) -> None:
         """A request begins."""
         if self.requests is not None:
-            self.requests.least -= 1
+            self.requests.take(1)
         if self.tokens is not None:
-            self.tokens.least -= tokens
+            self.tokens.take(tokens)
         self._judge()
 
     def used_share(self, now: float, tokens: float) -> float:
@@ -139,12 +152,12 @@ class Headroom:
         share = 0.0
         quota = self.requests
         if quota is not None:
-            left = quota.least + quota.pace * (now - quota.at)
-            share = 1 / quota.limit if left >= quota.limit else 1 - (left - 1) / quota.limit
+            left = quota.limit if now >= quota.whole_at else quota.least + quota.pace * (now - quota.at)
+            share = 1 - (left - 1) * quota.unit
         quota = self.tokens
         if quota is not None:
-            left = quota.least + quota.pace * (now - quota.at)
-            used = tokens / quota.limit if left >= quota.limit else 1 - (left - tokens) / quota.limit
+            left = quota.limit if now >= quota.whole_at else quota.least + quota.pace * (now - quota.at)
+            used = 1 - (left - tokens) * quota.unit
             if used > share:
                 return used
         return share
@@ -208,7 +221,7 @@ def _until(reset: bytes, date: bytes) -> float | None:
     try:
         end = datetime.fromisoformat(reset.decode("ascii").strip())
         begin = email.utils.parsedate_to_datetime(date.decode("ascii"))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if end.tzinfo is None or begin.tzinfo is None:
         return None

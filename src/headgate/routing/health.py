@@ -137,7 +137,7 @@ class Health:
         self.reason: str | None = None
         self._draw = draw
         self.minute = SlidingCounts(5.0, 12)
-        """Requests and tokens that began, as of the last time that somebody looked."""
+        """Requests that began, and the tokens of their input and of answers, as of when somebody last looked."""
         self._retries = RetryBudget()
         self._cooling_until = 0.0
         self._cooled_times = 0
@@ -191,7 +191,7 @@ class Health:
         )
 
     def begin(self, now: float, tokens: int) -> None:
-        """An attempt begins that is expected to take so many ``tokens``."""
+        """An attempt begins with so many ``tokens`` of input, as an estimate."""
         self.in_flight += 1
         self.begun_at = now
         self.minute.add(now, 1, tokens)
@@ -218,6 +218,8 @@ class Health:
         is_slow = first_event_s is not None and learned.is_slow(first_event_s)
         learned.learn_time(now, first_event_s, duration_s, output_tokens)
         if input_tokens > 0 or output_tokens > 0:
+            # Of a request only the input was counted when it began: nobody knew the rest.
+            self.minute.add(now, 0, output_tokens)
             learned.learn_tokens(input_tokens, cached_input_tokens, output_tokens)
             self.length.learn(output_tokens)
         if is_slow:

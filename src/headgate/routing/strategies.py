@@ -25,7 +25,7 @@ STALE_S: Final = 300.0
 UNMEASURED_S: Final = 10.0
 """What an answer is taken to last while the first one is still under way."""
 
-Parts = tuple[float, ...]
+Parts = tuple[float, float, float, float] | None
 Ranked = tuple[float, float, int, Seat, Parts]
 """Score, attempts in flight per weight, place in the file, the seat, and what the score is the sum of, if it is one."""
 
@@ -48,7 +48,7 @@ Rank = Callable[[Sequence[Seat], Question], list[Ranked]]
 
 def by_priority(seats: Sequence[Seat], question: Question) -> list[Ranked]:
     """The order of the file; the score is the place in it."""
-    return [(float(place), 0.0, place, seat, ()) for place, seat in enumerate(seats)]
+    return [(float(place), 0.0, place, seat, None) for place, seat in enumerate(seats)]
 
 
 def weighted(seats: Sequence[Seat], question: Question) -> list[Ranked]:
@@ -59,7 +59,7 @@ def weighted(seats: Sequence[Seat], question: Question) -> list[Ranked]:
     """
     draw = question.draw
     return sorted(
-        (-log(1.0 - draw()) / seat.deployment.weight if seat.deployment.weight > 0 else inf, 0.0, place, seat, ())
+        (-log(1.0 - draw()) / seat.deployment.weight if seat.deployment.weight > 0 else inf, 0.0, place, seat, None)
         for place, seat in enumerate(seats)
     )
 
@@ -179,12 +179,10 @@ def expect(seats: Sequence[Seat], question: Question) -> list[Expected]:
         elif now - health.begun_at >= EXPLORE_S:
             # Where it was never measured this is an infinite time ago, and nothing is left of the time.
             time_s *= exp((learned.measured_at - now) / STALE_S)
-        if headroom.is_known:
-            share = headroom.used_share(now, input_tokens + length)
-            if seat.is_limited:
-                share = max(share, seat.used_share(now, input_tokens + length))
-        else:
-            share = seat.used_share(now, input_tokens + length)
+        tokens = input_tokens + length
+        share = headroom.used_share(now, tokens) if headroom.is_known else 0.0
+        if (seat.is_limited or not headroom.is_known) and (used := seat.used_share(now, tokens)) > share:
+            share = used
         expected.append((cost, time_s, share))
     return expected
 
@@ -198,7 +196,7 @@ def _guess(seats: Sequence[Seat]) -> tuple[float, float]:
 
 def _in_order(seats: Sequence[Seat], scores: Sequence[float]) -> list[Ranked]:
     ranked: list[Ranked] = [
-        (score, seat.health.in_flight * seat.lightness, place, seat, ())
+        (score, seat.health.in_flight * seat.lightness, place, seat, None)
         for place, (seat, score) in enumerate(zip(seats, scores, strict=True))
     ]
     ranked.sort()
