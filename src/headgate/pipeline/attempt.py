@@ -89,7 +89,9 @@ class Try:
         now = self.now()
         timeouts = _timeouts_of(prepared, trace, now)
         trace.dispatched = now
-        self._health.begin(now, len(prepared.body) // 4)
+        name = prepared.deployment.name
+        is_retry = any(each.deployment == name for each in trace.attempts)
+        self._health.begin(now, len(prepared.body) // 4, is_retry=is_retry)
         request = UpstreamRequest(
             method="POST",
             target=provider.base_target + prepared.wire_format.upstream_path,

@@ -190,12 +190,13 @@ class Health:
             self.breaker.is_probe_due(now) and max(self.account.until, self._unknown_until, self._cooling_until) <= now
         )
 
-    def begin(self, now: float, tokens: int) -> None:
-        """An attempt begins with so many ``tokens`` of input, as an estimate."""
+    def begin(self, now: float, tokens: int, *, is_retry: bool = False) -> None:
+        """An attempt begins with so many ``tokens`` of input, as an estimate; a retry earns no further ones."""
         self.in_flight += 1
         self.begun_at = now
         self.minute.add(now, 1, tokens)
-        self._retries.earn()
+        if not is_retry:
+            self._retries.earn()
         self.headroom.begin(tokens)
         if self.breaker.state is not _CLOSED:
             self.breaker.begin(now)
