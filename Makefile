@@ -127,7 +127,7 @@ bench: .venv/.dev ## the benchmark against nginx and a direct call (ARGS="--quic
 	PYTHONPATH=src $(BIN)/python -m bench $(if $(filter 1,$(PEERS)),--peers) $(ARGS)
 
 .PHONY: prove
-prove: .venv/.dev ## the long acceptance figures: keys, ledger, budgets, reload, overload, soak, fuzzing (about three hours)
+prove: .venv/.dev ## the long acceptance figures: keys, ledger, budgets, reload, overload, resilience, soak, fuzzing (about three hours)
 	PYTHONPATH=src $(BIN)/python -m bench.keys
 	PYTHONPATH=src $(BIN)/python -m bench.ledger
 	PYTHONPATH=src $(BIN)/python -m bench.ledger_proof
@@ -135,6 +135,7 @@ prove: .venv/.dev ## the long acceptance figures: keys, ledger, budgets, reload,
 	PYTHONPATH=src $(BIN)/python -m bench.reload
 	$(call need,cc,gcc libc6-dev)
 	PYTHONPATH=src $(BIN)/python -m bench.overload
+	PYTHONPATH=src $(BIN)/python -m bench.resilience
 	PYTHONPATH=src $(BIN)/python -m bench.soak
 	@$(MAKE) --no-print-directory fuzz
 
