@@ -45,9 +45,14 @@ _QUOTA_CODES: Final = frozenset(
         "enforced_spend_limit_reached",
         "billing_error",
         "credit_balance_too_low",
+        "ServiceQuotaExceededException",
     }
 )
 _CONTEXT_CODES: Final = frozenset({"context_length_exceeded", "string_above_max_length", "request_too_large"})
+_AUTH_CODES: Final = frozenset({"invalid_api_key", "organization_restricted"})
+_RATE_CODES: Final = frozenset({"ThrottlingException"})
+_OVERLOAD_CODES: Final = frozenset({"ModelNotReadyException", "capacity_exceeded"})
+"""Whatever the status: 429 and Groq's own 498 ("Flex Tier Capacity Exceeded")."""
 _FILTER_CODES: Final = frozenset({"content_filter", "content_policy_violation", "moderation_blocked"})
 _MODEL_CODES: Final = frozenset({"model_not_found", "model_not_available", "model_access_denied"})
 """The credential is good, but not for this model: no reason to bench it for the others."""
@@ -105,7 +110,10 @@ def fault_of_status(
     param = fault.param if fault is not None else None
     retry_after_s = parse_retry_after(headers, now)
     reason = f"provider_status_{status}"
-    if code in _QUOTA_CODES or status in (401, 402, 403):
+    if code in _FILTER_CODES:
+        # Before the status: some say 403 to what was asked, and that is no reason to bench the credential.
+        return Fault(ContentFilteredError(words, param=param, reason=reason), FailureClass.CONTENT_FILTER)
+    if code in _QUOTA_CODES or code in _AUTH_CODES or status in (401, 402, 403):
         # The provider's words may name our account or key, so none of them are shown.
         error = UpstreamCredentialsExhaustedError(
             f"The provider `{provider.name}` refuses the gateway's credential (status {status}).", reason=reason
@@ -115,9 +123,10 @@ def fault_of_status(
         return Fault(error, FailureClass.NOT_FOUND if code in _MODEL_CODES else FailureClass.AUTH)
     if code in _CONTEXT_CODES:
         return Fault(ContextLengthExceededError(words, param=param, reason=reason), FailureClass.CONTEXT_LENGTH)
-    if code in _FILTER_CODES:
-        return Fault(ContentFilteredError(words, param=param, reason=reason), FailureClass.CONTENT_FILTER)
-    if status == 429:
+    if status == 424 or code in _OVERLOAD_CODES:
+        # 424 is a failure behind the provider: Azure's "failed dependency", Bedrock's ModelErrorException.
+        return Fault(UpstreamError(words, reason=reason, retry_after_s=retry_after_s), FailureClass.OVERLOAD)
+    if status == 429 or code in _RATE_CODES:
         error = UpstreamRateLimitedError(words, reason=reason, retry_after_s=retry_after_s)
         return Fault(error, FailureClass.RATE)
     if status == 404:
@@ -167,7 +176,7 @@ def parse_retry_after(headers: Mapping[bytes, bytes], now: float) -> float | Non
     Negative and absurdly long waits are bounded, since a provider's typing error must not park a client for a year.
     """
     text = headers.get(b"retry-after-ms")
-    if text is not None and text.isdigit():
+    if text is not None and text.replace(b".", b"", 1).isdigit():
         # As a float, for Python refuses integers of more than 4300 digits.
         return min(float(text) / 1000, _LONGEST_RETRY_AFTER_S)
     raw = headers.get(b"retry-after")

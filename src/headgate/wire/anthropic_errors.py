@@ -36,7 +36,9 @@ _TELLING: Final = (
     ("input length and `max_tokens` exceed context limit", "context_length_exceeded"),
     ("Output blocked by content filtering policy", "content_filter"),
     ("Your credit balance is too low", "insufficient_quota"),
+    ("You have reached your specified API usage limits", "insufficient_quota"),
 )
+"""Only at the beginning of a message: further on it may quote the caller, who must not have a credential benched."""
 
 
 class _ErrorDetail(Struct):
@@ -88,6 +90,6 @@ def read_fault(value: object) -> UpstreamFault | None:
 def _with_code(fault: UpstreamFault | None) -> UpstreamFault | None:
     if fault is not None and fault.code is None:
         for words, code in _TELLING:
-            if words in fault.message:
+            if fault.message.startswith(words):
                 return structs.replace(fault, code=code)
     return fault

@@ -3,7 +3,7 @@
 from typing import Final, cast
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from headgate.domain.errors import HeadgateError
 from headgate.wire.format import UpstreamFault
@@ -23,6 +23,19 @@ _TYPES: Final = {
     429: "rate_limit_error",
     504: "timeout_error",
 }
+
+_TELLING: Final = (
+    ("This model's maximum context length is", "context_length_exceeded"),
+    ("Input is too long for requested model", "context_length_exceeded"),
+    ("The input token count (", "context_length_exceeded"),
+    ("API key not valid", "invalid_api_key"),
+    ("API key expired", "invalid_api_key"),
+    ("User location is not supported", "invalid_api_key"),
+)
+"""The words of those who have no code for it: DeepSeek and vLLM, Bedrock, and Google, who says 400 to a bad key.
+
+Only at the beginning of a message: further on it may quote the caller, who must not name what benches a credential.
+"""
 
 
 class HeadgateDetail(Struct):
@@ -112,13 +125,24 @@ def read_fault(value: object) -> UpstreamFault | None:
     if isinstance(error, str) and error:
         return UpstreamFault(_cut(error), _word(value, "type"), _word(value, "code"), _word(value, "param"))
     if error:
-        return _read_object(error) or _read_word(error)
-    return _read_object(value)
+        return _with_code(_read_object(error) or _read_word(error))
+    return _with_code(_read_object(value))
+
+
+def _with_code(fault: UpstreamFault | None) -> UpstreamFault | None:
+    """Name by its words what has no code of OpenAI's."""
+    if fault is not None:
+        for words, code in _TELLING:
+            if fault.message.startswith(words):
+                return structs.replace(fault, code=code)
+    return fault
 
 
 def _read_object(error: object) -> UpstreamFault | None:
-    kind = _word(error, "type") or _word(error, "status")
+    kind = _word(error, "type") or _word(error, "status") or (_word(error, "__type") or "").rpartition("#")[2] or None
     code = _word(error, "code")
+    if member_of(member_of(error, "metadata"), "reasons"):
+        code = "content_filter"  # openrouter.ai, "Errors": moderation, under status 403.
     for name in ("message", "Message", "detail", "msg", "error_message"):
         message = _message(member_of(error, name))
         if message:
