@@ -93,15 +93,14 @@ class Outage(NamedTuple):
 
     def recovered_s(self, provider: str | None = None) -> float | None:
         """From the heal until a whole second of requests is answered well, by ``provider`` where one is named."""
-        bad = [
-            each.at - self.healed_at
-            for each in self.outcomes
-            if each.at >= self.healed_at and not (each.is_whole and provider in (None, each.provider))
-        ]
-        if not bad:
-            return 0.0
-        last = max(bad)
-        return last if last < max(each.at for each in self.outcomes) - self.healed_at - 1.0 else None
+        after = [each for each in self.outcomes if each.at >= self.healed_at]
+        well_since = self.healed_at
+        for each in after:
+            if not (each.is_whole and provider in (None, each.provider)):
+                well_since = each.at
+            elif each.at - well_since >= 1.0:
+                return well_since - self.healed_at
+        return None
 
     @property
     def error_p99_s(self) -> float:
