@@ -249,7 +249,10 @@ class _Journey:
             return None
         if wait_s > min(LONGEST_WAIT_S, left_s):
             return None
-        return wait_s if self._gateway.health.of(self._deployment).may_retry(now) else None
+        health = self._gateway.health.of(self._deployment)
+        if health.why_not(now + wait_s) is not None:
+            return None  # Its breaker has just opened, or it cools for longer.
+        return wait_s if health.may_retry(now) else None
 
     def _names(self, failure: FailureClass) -> tuple[str, ...]:
         known = self._asked.route.fallbacks
