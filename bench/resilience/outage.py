@@ -102,6 +102,15 @@ class Outage(NamedTuple):
                 return well_since - self.healed_at
         return None
 
+    def last_elsewhere_s(self, provider: str) -> float | None:
+        """From the heal until the last request that ``provider`` did not answer whole; ``None``: it answered all."""
+        late = [
+            each.at - self.healed_at
+            for each in self.outcomes
+            if each.at >= self.healed_at and not (each.is_whole and each.provider == provider)
+        ]
+        return max(late, default=None)
+
     @property
     def error_p99_s(self) -> float:
         """Of errors after everything had two seconds to open."""
