@@ -75,6 +75,8 @@ def models() -> tuple[ModelSettings, ...]:
         alias("long", "fault-context-length", fallbacks=FallbackSettings(context_length=("good",))),
         alias("filtered", "fault-content-filter", fallbacks=FallbackSettings(content_filter=("good",))),
         ModelSettings("old-name", use="good"),
+        ModelSettings("asleep", (DeploymentSettings("asleep", "gpt-4o"),)),
+        ModelSettings("leads-nowhere", use="asleep"),
         alias("other-order", "gpt-4o-mini", "gpt-4o", strategy=Strategy.PRIORITY),
     )
 
@@ -89,7 +91,8 @@ async def asking(fake: FakeOpenAI) -> AsyncIterator[Caller]:
         allow_private_network=True,
         timeouts=TimeoutSettings(connect=2, first_event=0.5, idle=0.5, total=5),
     )
-    providers = (provider, replace(provider, name="spare"))
+    asleep = ProviderSettings(name="asleep", kind="openai")
+    providers = (provider, replace(provider, name="spare"), asleep)
     settings = replace(default_settings({}, {}), providers=providers, models=models())
     async with gateway(settings) as local, aiohttp.ClientSession() as session:
         yield Caller(local, session)
@@ -171,6 +174,17 @@ async def test_a_fallback_that_the_key_may_not_use_is_not_asked(asking: Caller) 
 async def test_an_alias_of_an_alias_answers_under_its_own_name(asking: Caller) -> None:
     status, headers, _ = await asking.ask("old-name")
     assert (status, headers["x-headgate-model"], headers["x-headgate-deployment"]) == (200, "old-name", "fake/gpt-4o")
+
+
+async def test_an_alias_of_one_that_is_off_is_not_listed_and_hides_no_other(asking: Caller) -> None:
+    url = f"{asking.local.url}/v1/models"
+    async with asking.session.get(url, headers=asking.headers) as answer:
+        assert answer.status == 200
+        listed = {each["id"]: each["owned_by"] for each in (await answer.json())["data"]}
+    assert listed["old-name"] == "fake"
+    assert not {"asleep", "leads-nowhere"} & set(listed)
+    status, _, answer = await asking.ask("leads-nowhere")
+    assert (status, answer["error"]["code"]) == (404, "model_not_found")
 
 
 async def test_the_deadline_holds_over_all_tries(asking: Caller) -> None:

@@ -86,8 +86,7 @@ def understand(gateway: Gateway, call: Call, trace: Trace) -> Asked:
     model = envelope.model
     routes = snapshot.routes
     route = routes.resolve(model)
-    is_sandbox = route.is_sandbox if route.use is None else routes.first_of(route).is_sandbox
-    if not may_use_model(key, model, is_sandbox=is_sandbox):
+    if not may_use_model(key, model, is_sandbox=routes.first_of(route).is_sandbox):
         raise ModelNotAllowedError(f"This key may not use the model `{shorten(model)}`.", param="model")
     plan = choose(gateway, snapshot, trace, route)
     trace.deployment = plan.candidates[0]
@@ -99,16 +98,11 @@ def take_seat(load: LoadGate, key: VirtualKey, trace: Trace) -> None:
     trace.seat = load.enter(key.path[0].id, priority_of(key))
     if trace.seat is None:
         trace.is_unrecorded = not load.takes_record()
-        raise overloaded()
-
-
-def overloaded() -> OverloadedError:
-    """What a request hears that is shed."""
-    return OverloadedError(
-        "The gateway has as many requests as it can answer. Try again in a second.",
-        retry_after_s=RETRY_AFTER_S,
-        reason="shed",
-    )
+        raise OverloadedError(
+            "The gateway has as many requests as it can answer. Try again in a second.",
+            retry_after_s=RETRY_AFTER_S,
+            reason="shed",
+        )
 
 
 def prepare(call: Call, asked: Asked) -> Prepared:

@@ -98,11 +98,6 @@ class Route(Struct, frozen=True, dict=True):
         """Nothing is to be decided: one deployment, and nothing but it."""
         return len(self.deployments) == 1 and not self.rules and self.use is None and self.fallbacks == NO_FALLBACKS
 
-    @cached_property
-    def is_sandbox(self) -> bool:
-        """It leads to the simulated provider, which never stands beside a real one."""
-        return bool(self.deployments) and self.deployments[0].is_sandbox
-
 
 Describe = Callable[[str, str], tuple[Deployment, ...]]
 """Makes the deployments of (provider, upstream model), one for each of the provider's credentials."""
@@ -154,6 +149,11 @@ class RouteTable:
         except ModelNotFoundError:
             return None
         return route
+
+    def answering(self) -> list[tuple[str, Deployment]]:
+        """Return every alias that a client can send as it stands and that leads somewhere, with its first choice."""
+        found = ((route.name, self.find(route.name)) for route in self.routes if "*" not in route.name)
+        return [(name, self.first_of(route)) for name, route in found if route is not None]
 
     def first_of(self, route: Route) -> Deployment:
         """Return the deployment that ``route`` tries first where nothing else is known.

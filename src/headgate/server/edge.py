@@ -32,7 +32,6 @@ from headgate.identity.policy import ROUTES, Plane
 from headgate.pipeline.call import Call, Gateway
 from headgate.pipeline.handle import error_headers, handle, refuse, shed, shutting_down
 from headgate.pipeline.prepare import authenticate
-from headgate.routing.table import Route, RouteTable
 from headgate.server.asgi import AsgiApp, serve_asgi
 from headgate.server.foreign import foreign_renderer
 from headgate.server.head import Head, read_head
@@ -208,6 +207,7 @@ class Edge:
     def _models(self, head: Head, name: str | None, request_id: str) -> list[tuple[str, str]]:
         """The models that the caller may use, or the one it named, each with its provider."""
         snapshot = self._gateway.snapshots.current
+        routes = snapshot.routes
         try:
             key = authenticate(snapshot, head.presented_key, self._gateway.clock_ms())
         except InvalidApiKeyError:
@@ -215,16 +215,14 @@ class Edge:
                 self._gateway.note_refused_key(head.presented_key, request_id)
             raise
         if name is not None:
-            route = snapshot.routes.resolve(name)
-            if not may_use_model(key, name, is_sandbox=route.is_sandbox):
+            first = routes.first_of(routes.resolve(name))
+            if not may_use_model(key, name, is_sandbox=first.is_sandbox):
                 raise ModelNotFoundError(f"The model `{name}` does not exist or you do not have access to it.")
-            return [(name, _provider_of(snapshot.routes, route))]
+            return [(name, first.provider)]
         return [
-            (route.name, _provider_of(snapshot.routes, route))
-            for route in snapshot.routes.routes
-            if route.off is None
-            and "*" not in route.name
-            and may_use_model(key, route.name, is_sandbox=route.is_sandbox)
+            (listed, first.provider)
+            for listed, first in routes.answering()
+            if may_use_model(key, listed, is_sandbox=first.is_sandbox)
         ]
 
     def _model_of(self, path: str) -> str | None:
@@ -331,11 +329,6 @@ def _by_deployment(path: bytes, ends: Mapping[bytes, WireFormat]) -> tuple[WireF
         if path.endswith(end) and len(path) > len(_DEPLOYMENTS) + len(end):
             return wire_format, unquote(path[len(_DEPLOYMENTS) : -len(end)].decode("ascii"))
     return None, None
-
-
-def _provider_of(routes: RouteTable, route: Route) -> str:
-    """Return the provider that a route's first choice belongs to."""
-    return routes.first_of(route).provider
 
 
 def _is_json(content_type: bytes) -> bool:
