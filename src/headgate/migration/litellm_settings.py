@@ -33,9 +33,7 @@ _FITS: Final = absent(
     "a prompt that does not fit is answered with the provider's error, or by fallbacks.context_length if there are any"
 )
 _QUEUE: Final = absent("no request waits in a queue by priority")
-_FALLBACK_ACCESS: Final = absent(
-    "a key that may send an alias may be answered by whatever the alias falls back to: leave such fallbacks out"
-)
+_FALLBACK_ACCESS: Final = translated("a fallback is asked only where the key may use its name: there is no other way")
 _CACHE: Final = not_built("response caching", "every request goes to its provider")
 _GUARDRAILS: Final = not_built("guardrails", "neither input nor output is checked")
 _TELEMETRY: Final = not_built(
