@@ -127,7 +127,10 @@ class AdmissionControl:
 
 
 class Allowance:
-    """One request's way through the ledger. Order: `admit`, `limit_output`, `reserve`, `input_reported`, `end`."""
+    """One request's way through the ledger. Order: `admit`, `limit_output`, `reserve`, `input_reported`, `end`.
+
+    `limit_output` and `move` again for every further try.
+    """
 
     __slots__ = (
         "_admitted",
@@ -206,15 +209,11 @@ class Allowance:
                 held then.
         """
         self._prepared = prepared
-        call, path, control = self._trace.call, self._path, self._control
+        call, path = self._trace.call, self._path
         if call.wire_format.operation == "count_tokens" or not (path.budgets or _has_windows(path)):
             return prepared
-        sent, output = prepared.envelope, self._output
-        if output is None or prepared.is_translated(call):
-            sent = sent_envelope(prepared, call)
-            output = output_bound(prepared.wire_format, sent, prepared.deployment.capabilities)
-        tenant_key = control.tenant_key(self._asked.key.path[0].id)
-        measured = self._measured = measure(prepared, sent, output, control.anchors, tenant_key)
+        sent, measured = self._measure(prepared)
+        self._measured = measured
         self._check(measured)
         began = time.perf_counter()
         try:
@@ -231,15 +230,15 @@ class Allowance:
         self._held_tokens = _tokens_of(self._measured)
         return prepared
 
-    async def move(self, prepared: Prepared, used: Settled) -> Prepared:
+    async def move(self, prepared: Prepared, used: Settled) -> None:
         """Post what a try that failed is billed for, and hold the most that the next one, ``prepared``, can use.
 
         Raises:
             HeadgateError: a limit refuses it, or the ledger is unavailable. What was held is held until `end`.
         """
         if self._held is None:
-            return prepared
-        call, control, ledger = self._trace.call, self._control, self._control.ledger
+            return
+        call, ledger = self._trace.call, self._control.ledger
         spent_tokens = 0
         if used.quality is not UsageQuality.NONE:
             spent_tokens = min(used.usage.total_tokens, MAX_TOKENS)
@@ -247,12 +246,7 @@ class Allowance:
             thresholds = ledger.post_part(call.request_id, used.cost_nano_usd, spent_tokens, payee)
             self._held_nano_usd = max(0, self._held_nano_usd - used.cost_nano_usd)
             self._tell(thresholds)
-        sent, output = prepared.envelope, self._output
-        if output is None or prepared.is_translated(call):
-            sent = sent_envelope(prepared, call)
-            output = output_bound(prepared.wire_format, sent, prepared.deployment.capabilities)
-        tenant_key = control.tenant_key(self._asked.key.path[0].id)
-        measured = measure(prepared, sent, output, control.anchors, tenant_key)
+        _, measured = self._measure(prepared)
         self._check(measured)
         self._held_tokens -= spent_tokens
         more_tokens = max(0, _tokens_of(measured) - self._held_tokens)
@@ -269,7 +263,6 @@ class Allowance:
             self._most_held_nano_usd += more.nano_usd
             self._held_tokens += more.tokens
         self._measured, self._prepared = measured, prepared
-        return prepared
 
     @property
     def awaits_input(self) -> bool:
@@ -331,6 +324,16 @@ class Allowance:
         if tokens is not None:
             states.append(RateState(TOKENS, *tokens))
         return self._trace.call.wire_format.render_rates(states, self._control.clock_ms())
+
+    def _measure(self, prepared: Prepared) -> tuple[Envelope, Measured]:
+        """Return the members of the body that the provider gets, and the most that they can use."""
+        call, control = self._trace.call, self._control
+        sent, output = prepared.envelope, self._output
+        if output is None or prepared.is_translated(call):
+            sent = sent_envelope(prepared, call)
+            output = output_bound(prepared.wire_format, sent, prepared.deployment.capabilities)
+        tenant_key = control.tenant_key(self._asked.key.path[0].id)
+        return sent, measure(prepared, sent, output, control.anchors, tenant_key)
 
     def _check(self, measured: Measured) -> None:
         """Refuse what no limit could be kept for."""
@@ -399,9 +402,8 @@ class Allowance:
 
     def affirm(self, settled: Settled) -> Settled:
         """Let what is not the provider's own word cost what was held at most, and all of it where nothing is known."""
-        if self._held is None or (settled.quality is UsageQuality.PROVIDER and settled.priced):
-            return settled
-        if settled.quality is UsageQuality.NONE:
+        is_known = settled.quality is UsageQuality.NONE or (settled.quality is UsageQuality.PROVIDER and settled.priced)
+        if self._held is None or is_known:
             return settled
         held = self._held_nano_usd
         if held and settled.quality is UsageQuality.COUNTED and _broke_off(self._trace):

@@ -89,8 +89,8 @@ class Try:
         now = self.now()
         timeouts = _timeouts_of(prepared, trace, now)
         trace.dispatched = now
-        name = prepared.deployment.name
-        is_retry = any(each.deployment == name for each in trace.attempts)
+        attempts = trace.attempts
+        is_retry = bool(attempts) and prepared.deployment.name in [each.deployment for each in attempts]
         self._health.begin(now, len(prepared.body) // 4, is_retry=is_retry)
         request = UpstreamRequest(
             method="POST",
