@@ -1,5 +1,6 @@
 """From one try to the next, against a provider whose model names choose what goes wrong."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 
 from headgate.domain.catalog import Price, Rates
 from headgate.domain.routing import Strategy
+from headgate.routing.breaker import SILENT_FAILURE_S, SILENT_PROBE_S, TRIP_IN_A_ROW
 from headgate.settings.load import default_settings
 from headgate.settings.model import (
     DeploymentSettings,
@@ -70,6 +72,9 @@ def models() -> tuple[ModelSettings, ...]:
         alias("four", "fault-status-500", "fault-status-502", "fault-status-503", "fault-status-529", "gpt-4o"),
         alias("bad-then-bad", "fault-status-503", "fault-status-500"),
         alias("slow", "fault-stall-before", "fault-stall-after"),
+        alias("slow-then-slow", "fault-stall-before", "fault-stall-before"),
+        alias("slow-alone", "fault-stall-before"),
+        alias("slow-but-led", "fault-stall-before", fallbacks=FallbackSettings(error=("good",))),
         alias("good", "gpt-4o"),
         alias("led", "fault-status-500", fallbacks=FallbackSettings(error=("good",))),
         alias("long", "fault-context-length", fallbacks=FallbackSettings(context_length=("good",))),
@@ -89,7 +94,7 @@ async def asking(fake: FakeOpenAI) -> AsyncIterator[Caller]:
         base_url=fake.url,
         credential=Secret(CREDENTIAL),
         allow_private_network=True,
-        timeouts=TimeoutSettings(connect=2, first_event=0.5, idle=0.5, total=5),
+        timeouts=TimeoutSettings(connect=2, first_event=SILENT_FAILURE_S + 0.1, idle=0.5, total=5),
     )
     asleep = ProviderSettings(name="asleep", kind="openai")
     providers = (provider, replace(provider, name="spare"), asleep)
@@ -158,6 +163,36 @@ async def test_each_class_of_failure_has_its_own_fallbacks(asking: Caller, model
     record = await asking.record(headers["x-request-id"])
     assert (record["attempts"][0]["status"], record["deployment"]) == (error, "fake/gpt-4o")
     assert record["routing"]["rules"] == ["good"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_nobody_waits_where_all_are_known_to_be_silent(asking: Caller, stream: bool) -> None:
+    waited = await asyncio.gather(*(asking.ask("slow-then-slow", stream=stream) for _ in range(TRIP_IN_A_ROW)))
+    assert {status for status, _, _ in waited} == {504}
+    asked = [await asking.ask("slow-then-slow", stream=stream) for _ in range(10)]
+    refused = [(headers, body) for status, headers, body in asked if status == 503]
+    assert len(refused) >= 8, "at most one has waited at each"
+    headers, body = refused[0]
+    assert (body["error"]["code"], body["error"]["headgate"]["reason"]) == ("overloaded", "upstream_silent")
+    assert 1 <= int(headers["retry-after"]) <= SILENT_PROBE_S
+    assert "x-headgate-attempts" not in headers
+    record = await asking.record(headers["x-request-id"])
+    assert (record["outcome"], record["attempts"], record["status"]) == ("refused", [], 503)
+    assert {each["why_not"] for each in record["routing"]["considered"]} <= {"breaker_open", "probing"}
+
+
+async def test_one_deployment_alone_that_is_silent_is_no_exception(asking: Caller) -> None:
+    await asyncio.gather(*(asking.ask("slow-alone") for _ in range(TRIP_IN_A_ROW)))
+    statuses = [(await asking.ask("slow-alone"))[0] for _ in range(4)]
+    assert statuses.count(503) >= 3
+    status, headers, _ = await asking.ask("slow-but-led")
+    assert (status, headers["x-headgate-deployment"], headers["x-headgate-attempts"]) == (200, "fake/gpt-4o", "1")
+
+
+async def test_what_fails_at_once_is_tried_by_everybody(asking: Caller) -> None:
+    for _ in range(3 * TRIP_IN_A_ROW):
+        status, headers, _ = await asking.ask("bad-then-bad")
+        assert (status, int(headers["x-headgate-attempts"]) >= 1) == (502, True)
 
 
 async def test_a_fallback_that_the_key_may_not_use_is_not_asked(asking: Caller) -> None:

@@ -1,5 +1,6 @@
 """The breaker: every state with every event, and what holds of any history."""
 
+import itertools
 from typing import ClassVar
 
 import pytest
@@ -10,9 +11,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from headgate.routing.breaker import (
     EARLY_PROBE_S,
     LONGEST_OPEN_S,
+    MOST_WAITING,
     PLACE_S,
     PROBES,
     PROBES_FIRST,
+    SILENT_FAILURE_S,
+    SILENT_PROBE_S,
     TRANSITIONS,
     TRIP_IN_A_ROW,
     TRIP_LEAST,
@@ -224,6 +228,91 @@ def test_an_early_probe_that_fails_does_not_put_off_the_end_of_the_open_time() -
         made.fail(101.5 + step, began=101.0 + step)
     assert made.until == until
     assert made.is_probe_due(104.0)
+
+
+def silent(now: float = 100.0, waited_s: float = SILENT_FAILURE_S, times: int = TRIP_IN_A_ROW) -> Breaker:
+    made = breaker()
+    for _ in range(times):
+        made.begin(now - waited_s)
+        made.fail(now, began=now - waited_s, heard=False)
+    return made
+
+
+def test_a_silent_one_lets_one_caller_wait_in_five_seconds_whatever_becomes_of_him() -> None:
+    made, now = silent(), 100.0
+    assert made.is_silent
+    let_through: list[float] = []
+    while now < 160.0:
+        if made.admits(now) or made.refuses_s(now) is None:
+            assert made.admits(now) or made.is_probe_due(now)
+            let_through.append(now)
+            made.begin(now)
+        else:
+            assert not made.is_probe_due(now)
+        now += 0.25
+    pauses = [after - before for before, after in itertools.pairwise(let_through)]
+    assert min(pauses) > SILENT_PROBE_S / 4
+    assert max(pauses) <= SILENT_PROBE_S
+    assert len(let_through) <= 60 / SILENT_PROBE_S + 6
+
+
+def test_what_a_silent_one_says_of_its_next_probe_is_true() -> None:
+    made = silent(100.0)
+    refuses_s = made.refuses_s(101.0)
+    assert refuses_s is not None
+    assert not made.admits(101.0)
+    assert made.admits(101.0 + refuses_s) or made.refuses_s(101.0 + refuses_s) is None
+    assert made.refuses_s(101.0 + refuses_s - 0.01) is not None
+
+
+@pytest.mark.parametrize(("waited_s", "times"), [(SILENT_FAILURE_S - 0.01, TRIP_IN_A_ROW), (120.0, TRIP_IN_A_ROW - 1)])
+def test_what_fails_at_once_and_what_failed_a_few_times_is_not_silent(waited_s: float, times: int) -> None:
+    made = silent(1000.0, waited_s, times)
+    if made.state is CLOSED:
+        made.fail(1000.0)
+    assert made.state is OPEN
+    assert not made.is_silent
+    assert made.refuses_s(1000.0) is None
+    assert made.is_probe_due(1000.0 + EARLY_PROBE_S)
+
+
+def test_a_closed_one_never_refuses_however_long_its_answers_take() -> None:
+    made = breaker()
+    for _ in range(10 * MOST_WAITING):
+        made.begin(0.0)
+    assert made.refuses_s(600.0) is None
+    for _ in range(TRIP_IN_A_ROW - 1):
+        made.fail(600.0, began=0.0, heard=False)
+    assert made.refuses_s(600.0) is None
+    made.succeed(600.0, began=0.0)
+    made.fail(600.0, began=0.0, heard=False)
+    assert made.refuses_s(600.0) is None
+
+
+@pytest.mark.parametrize("word", ["content", "a success", "a failure at once", "a failure after content"])
+def test_any_word_ends_the_silence(word: str) -> None:
+    made = silent(100.0)
+    made.begin(100.0)
+    if word == "content":
+        made.heard()
+    elif word == "a success":
+        made.succeed(140.0, began=100.0)
+    elif word == "a failure at once":
+        made.fail(100.1, began=100.0, heard=False)
+    else:
+        made.fail(140.0, began=100.0, heard=True)
+    assert not made.is_silent
+    assert made.refuses_s(140.0) is None
+
+
+def test_of_those_that_wait_at_an_open_one_there_are_a_bounded_number_until_one_succeeds() -> None:
+    made = tripped(100.0)
+    for _ in range(MOST_WAITING):
+        assert made.refuses_s(101.0) is None
+        made.begin(101.0)
+    assert made.refuses_s(102.0) == EARLY_PROBE_S
+    made.succeed(130.0, began=101.0)
+    assert made.refuses_s(130.0) is None
 
 
 class AnyHistory(RuleBasedStateMachine):

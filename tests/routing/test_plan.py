@@ -1,6 +1,7 @@
 """The plan: where rules lead, who is a candidate, and that somebody always is."""
 
 import heapq
+import itertools
 import re
 from random import Random as Chance  # noqa: TID251  seeded
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from headgate.domain.errors import ModelNotFoundError
 from headgate.domain.routing import Considered, FailureClass, RoutingNote, Strategy
-from headgate.routing.breaker import TRIP_IN_A_ROW
+from headgate.routing.breaker import SILENT_PROBE_S, TRIP_IN_A_ROW
 from headgate.routing.health import Health, HealthBook
 from headgate.routing.plan import DEEPEST, Facts, follow, plan
 from headgate.routing.table import Deployment, Fallbacks, Route, RouteTable, Rule
@@ -160,6 +161,67 @@ def test_while_all_breakers_are_open_each_is_probed_every_second() -> None:
         health.begin(now, 1)
         health.failed(now, FailureClass.OVERLOAD, began=now)
     assert tried == {second: {"a", "b"} for second in range(3)}
+
+
+def stall(health: Health, now: float, waited_s: float = 120.0) -> None:
+    for _ in range(TRIP_IN_A_ROW):
+        health.begin(now - waited_s, 1)
+        health.failed(now, FailureClass.STALL, began=now - waited_s)
+
+
+def test_where_all_are_silent_few_wait_and_the_others_hear_when_to_come_back() -> None:
+    made, target = book(), route(A, B)
+    for each in (A, B):
+        stall(made.of(each), NOW)
+    waiting: list[tuple[float, str]] = []
+    for step in range(1, 6000):
+        now = NOW + step * 0.01
+        found = plan(target, facts(), made, now)
+        if found.candidates:
+            assert found.retry_after_s is None
+            waiting.append((now, found.candidates[0].provider))
+            made.of(found.candidates[0]).begin(now, 1)
+        else:
+            assert found.is_last_resort
+            assert found.retry_after_s is not None
+            assert 0 < found.retry_after_s <= SILENT_PROBE_S
+            assert [each.deployment for each in found.note.considered] == ["a/m", "b/m"]
+    assert len(waiting) < 60, "of 6000 requests less than a hundredth"
+    for provider in ("a", "b"):
+        times = [NOW, *(now for now, name in waiting if name == provider), NOW + 60]
+        assert max(after - before for before, after in itertools.pairwise(times)) <= SILENT_PROBE_S + 0.02
+
+
+def test_beside_a_silent_one_whatever_fails_at_once_is_the_last_resort() -> None:
+    made = book()
+    stall(made.of(A), NOW)
+    trip(made.of(B))
+    found = plan(route(A, B), facts(), made, NOW + 2.0)
+    assert found.candidates == (B,)
+    assert found.is_last_resort
+
+
+def test_one_that_is_well_is_never_refused_because_others_are_silent() -> None:
+    made = book()
+    stall(made.of(A), NOW)
+    succeed(made.of(B), NOW, first_event_s=60.0, duration_s=300.0)
+    for _ in range(500):
+        made.of(B).begin(NOW, 1)
+    assert plan(route(A, B), facts(), made, NOW + 1.0).candidates == (B,)
+    assert plan(route(B), facts(), made, NOW + 1.0).candidates == (B,)
+
+
+def test_after_a_silence_the_first_content_of_the_one_probe_lets_everybody_in() -> None:
+    made, target = book(), route(A)
+    stall(made.of(A), NOW)
+    probe_at = next(
+        NOW + step * 0.1 for step in range(1, 100) if plan(target, facts(), made, NOW + step * 0.1).candidates
+    )
+    assert probe_at <= NOW + SILENT_PROBE_S + 0.1
+    made.of(A).begin(probe_at, 1)
+    assert not plan(target, facts(), made, probe_at + 0.5).candidates
+    made.of(A).heard()
+    assert plan(target, facts(), made, probe_at + 0.6).candidates == (A,)
 
 
 def test_after_an_outage_of_everything_the_first_healed_deployment_is_found_within_a_second_of_traffic() -> None:

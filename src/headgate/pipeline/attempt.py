@@ -145,6 +145,11 @@ class Try:
             self._note("internal", None)
         return None
 
+    def content_began(self) -> None:
+        """Note that the first content of a stream came."""
+        self._trace.first_event = self.now()
+        self._health.heard()
+
     def succeeded(self) -> None:
         """Note that the whole answer came."""
         if self._noted:
@@ -177,7 +182,13 @@ class Try:
         if fault is None:
             self._health.neutral(now, began=began)
         else:
-            self._health.failed(now, fault.failure, retry_after_s=fault.error.retry_after_s, began=began)
+            self._health.failed(
+                now,
+                fault.failure,
+                retry_after_s=fault.error.retry_after_s,
+                began=began,
+                heard=self._trace.first_event is not None,
+            )
 
     def _write(self, error: str | None, failure: FailureClass | None) -> None:
         self._noted = True

@@ -6,7 +6,7 @@ from typing import Final, NoReturn
 from msgspec.structs import replace
 
 from headgate.domain.access import VirtualKey
-from headgate.domain.errors import InvalidRequestError, ResidencyViolationError
+from headgate.domain.errors import InvalidRequestError, OverloadedError, ResidencyViolationError
 from headgate.domain.residency import refuses
 from headgate.domain.routing import RoutingNote
 from headgate.identity.keys import may_use_model
@@ -22,6 +22,8 @@ NOT_WISHED: Final = "not_wished"
 """Why a deployment was not considered that the caller's ``x-headgate-providers`` leaves out."""
 RESIDENCY: Final = "residency_"
 """Begins the reason where a policy forbids one."""
+UPSTREAM_SILENT: Final = "upstream_silent"
+"""Why a request is refused where all that it could do is wait for a time-out."""
 
 
 def choose(gateway: Gateway, snapshot: Snapshot, trace: Trace, route: Route) -> Plan:
@@ -30,25 +32,46 @@ def choose(gateway: Gateway, snapshot: Snapshot, trace: Trace, route: Route) -> 
     Raises:
         InvalidRequestError: the caller wishes for providers that the model does not have.
         ResidencyViolationError: a policy on the key's path forbids all of them.
+        OverloadedError: all of them are known to keep callers waiting for nothing.
         ModelNotFoundError: what the alias stands for is off.
     """
     call, key, now = trace.call, trace.key, gateway.clock()
     assert key is not None, "who asks is known"
     if route.is_single and key.residency is None and call.strategy is None and call.providers is None:
-        return plan(route, _NO_FACTS, gateway.health, now)
+        chosen = plan(route, _NO_FACTS, gateway.health, now)
+        return chosen if chosen.retry_after_s is None else _beside(gateway, snapshot, trace, chosen)
     facts = _facts_of(trace)
     route, rules = follow(snapshot.routes, route, facts)
     chosen = plan(route, facts, gateway.health, now, _refusing(call, key), rules=rules)
     trace.routing = chosen.note
+    if chosen.is_last_resort:
+        return _beside(gateway, snapshot, trace, chosen)
     if not chosen.candidates:
         _refuse(gateway, trace, key, chosen)
-    names = route.fallbacks.error
-    if names and chosen.is_last_resort:
-        # All that the route has is a last resort; who is well is asked before it.
-        health = gateway.health
-        well = [each for each in fallbacks(gateway, snapshot, trace, names) if health.of(each).why_not(now) is None]
-        return replace(chosen, candidates=(*well, *chosen.candidates))
     return chosen
+
+
+def _beside(gateway: Gateway, snapshot: Snapshot, trace: Trace, chosen: Plan) -> Plan:
+    """Return the plan of a route that has a last resort at most, with the fallbacks that are well before it.
+
+    Raises:
+        OverloadedError: there is neither.
+    """
+    trace.routing = chosen.note
+    route, candidates = chosen.route, chosen.candidates
+    names = route.fallbacks.error
+    if names:
+        health, now = gateway.health, gateway.clock()
+        well = [each for each in fallbacks(gateway, snapshot, trace, names) if health.of(each).why_not(now) is None]
+        candidates = (*well, *candidates)
+    if not candidates:
+        raise OverloadedError(
+            f"Nothing that `{shorten(route.name)}` leads to answers: whoever asks waits until a time-out. One request "
+            "in a while still goes there, to find out when it is over.",
+            reason=UPSTREAM_SILENT,
+            retry_after_s=chosen.retry_after_s,
+        )
+    return replace(chosen, candidates=candidates)
 
 
 def fallbacks(gateway: Gateway, snapshot: Snapshot, trace: Trace, names: tuple[str, ...]) -> tuple[Deployment, ...]:

@@ -190,7 +190,7 @@ class _Gate:
 
     def _note_content(self) -> None:
         self.stop_pinging()
-        self._try.trace.first_event = self._try.now()
+        self._try.content_began()
         allowance = self._try.allowance
         if allowance is not None and allowance.awaits_input:
             allowance.input_reported(self._meter.metered().usage)

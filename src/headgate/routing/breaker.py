@@ -30,6 +30,12 @@ PLACE_S: Final = 10.0
 """A probe that has not ended for so long no longer keeps the next one waiting: a stalled one would for minutes."""
 EARLY_PROBE_S: Final = 1.0
 """Where nothing else is left, an open breaker lets a probe through so often."""
+SILENT_FAILURE_S: Final = 0.5
+"""An attempt that failed later than this, without any content, has kept its caller waiting for nothing."""
+SILENT_PROBE_S: Final = 5.0
+"""After `TRIP_IN_A_ROW` such failures one after the other, one caller in so long is made to wait, to find out."""
+MOST_WAITING: Final = 100
+"""So many attempts wait at most at a deployment whose breaker is open, before one of them has succeeded."""
 
 
 class BreakerState(StrEnum):
@@ -109,6 +115,7 @@ class Breaker:
         "_outcomes",
         "_probe_at",
         "_proven",
+        "_silences",
         "consecutive",
         "probes",
         "state",
@@ -132,6 +139,8 @@ class Breaker:
         self._probe_at = float("-inf")
         self._proven = 0
         """Probes that have succeeded since it opened."""
+        self._silences = 0
+        """Failures one after the other that kept their callers waiting, and no word of the provider since."""
 
     def admits(self, now: float) -> bool:
         """Whether an attempt may begin."""
@@ -144,7 +153,32 @@ class Breaker:
 
     def is_probe_due(self, now: float) -> bool:
         """Whether an open breaker may be probed before its time, where nothing else is left."""
+        if self.is_silent:
+            return self._silent_for_s(now) <= 0
         return self.state is _OPEN and now - self._probe_at >= EARLY_PROBE_S
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it is not closed, and all that attempts have met with lately is waiting."""
+        return self._silences >= TRIP_IN_A_ROW and self.state is not _CLOSED
+
+    def refuses_s(self, now: float) -> float | None:
+        """Return after how many seconds it is worth trying again, where another attempt would only wait with others.
+
+        ``None`` where it is worth trying now, if nothing else is left: failures that come at once cost next to nothing,
+        and no breaker that is closed refuses anything here.
+        """
+        if self.is_silent:
+            left_s = self._silent_for_s(now)
+            if left_s <= 0:
+                return None
+            return max(0.0, min(left_s, self.until - now)) if self.state is _OPEN else left_s
+        is_full = self.state is not _CLOSED and self.probes >= MOST_WAITING and not self._proven
+        return EARLY_PROBE_S if is_full else None
+
+    def heard(self) -> None:
+        """Content has come: whatever becomes of the attempt, the provider is not silent."""
+        self._silences = 0
 
     def begin(self, now: float) -> None:
         """An attempt begins, whether or not it was admitted."""
@@ -160,7 +194,7 @@ class Breaker:
         if began is not None and began < self._opened_at:
             return
         self._outcomes.add(now, 1, 0)
-        self.consecutive = 0
+        self.consecutive = self._silences = 0
         if self.state is _CLOSED:
             return
         self._leave()
@@ -168,13 +202,15 @@ class Breaker:
         enough = self._proven >= PROBES_FIRST + PROBES
         self._take(BreakerEvent.RECOVERED if enough else BreakerEvent.SUCCESS, now)
 
-    def fail(self, now: float, began: float | None = None) -> None:
-        """An attempt failed in a way that speaks against the provider."""
+    def fail(self, now: float, began: float | None = None, *, heard: bool = True) -> None:
+        """An attempt failed in a way that speaks against the provider; ``heard``: not without a word of content."""
         if began is not None and began < self._opened_at:
             return
         outcomes = self._outcomes
         outcomes.add(now, 0, 1)
         self.consecutive += 1
+        is_silence = not heard and began is not None and now - began >= SILENT_FAILURE_S
+        self._silences = self._silences + 1 if is_silence else 0
         self._leave()
         total = outcomes.first + outcomes.second
         is_tripped = self.consecutive >= TRIP_IN_A_ROW or (
@@ -191,6 +227,10 @@ class Breaker:
         """Return successes and failures in the window."""
         self._outcomes.advance(now)
         return self._outcomes.first, self._outcomes.second
+
+    def _silent_for_s(self, now: float) -> float:
+        """Return how long nobody else is to wait at a silent one; it counts from the last who was made to."""
+        return max(self._opened_at, self._probe_at) + SILENT_PROBE_S - now
 
     def _leave(self) -> None:
         if self.probes:

@@ -179,16 +179,26 @@ class Health:
 
     def wait_s(self, now: float) -> float:
         """Return about how many seconds pass until an attempt may begin, if nothing else happens."""
-        until = max(self.account.until, self._unknown_until, self._cooling_until)
+        until = self._barred_until
         if self.breaker.state is BreakerState.OPEN:
             until = max(until, self.breaker.until)
         return max(0.0, until - now, self.headroom.wait_s(now))
 
     def is_probe_due(self, now: float) -> bool:
-        """Whether its open breaker alone keeps it back, and it was not probed for a second."""
-        return (
-            self.breaker.is_probe_due(now) and max(self.account.until, self._unknown_until, self._cooling_until) <= now
-        )
+        """Whether its open breaker alone keeps it back, and it was not probed for a second, a silent one for five."""
+        return self.breaker.is_probe_due(now) and self._barred_until <= now
+
+    def refuses_s(self, now: float) -> float | None:
+        """Return after how many seconds an attempt is worth making again, where now it would only wait with others.
+
+        ``None`` where it may be made although it is not available, if nothing else is left.
+        """
+        refuses_s = self.breaker.refuses_s(now)
+        return None if refuses_s is None else max(refuses_s, self._barred_until - now)
+
+    def heard(self) -> None:
+        """The first content of an attempt has come."""
+        self.breaker.heard()
 
     def begin(self, now: float, tokens: int, *, is_retry: bool = False) -> None:
         """An attempt begins with so many ``tokens`` of input, as an estimate; a retry earns no further ones."""
@@ -235,15 +245,23 @@ class Health:
             self._cooled_times = 0
 
     def failed(
-        self, now: float, failure: FailureClass, *, retry_after_s: float | None = None, began: float | None = None
+        self,
+        now: float,
+        failure: FailureClass,
+        *,
+        retry_after_s: float | None = None,
+        began: float | None = None,
+        heard: bool = False,
     ) -> None:
-        """An attempt failed. Classes that are the caller's own doing are neutral."""
+        """An attempt failed, or ``heard`` content first. Classes that are the caller's own doing are neutral."""
         self._end()
         if failure in _BREAKER_FAILURES:
             self._note_failure(now, failure.value)
-            self.breaker.fail(now, began)
+            self.breaker.fail(now, began, heard=heard)
             return
         self.breaker.neutral(began)
+        if failure is not FailureClass.DEADLINE:
+            self.breaker.heard()  # Each of the others is an answer.
         if failure is FailureClass.RATE:
             self._note_failure(now, failure.value)
             self._cool(now, retry_after_s)
@@ -301,6 +319,11 @@ class Health:
             consecutive_failures=breaker.consecutive,
             last_failure_age_s=None if self._last_failure_at is None else now - self._last_failure_at,
         )
+
+    @property
+    def _barred_until(self) -> float:
+        """Until when it is left alone whatever its breaker says."""
+        return max(self.account.until, self._unknown_until, self._cooling_until)
 
     def _end(self) -> None:
         if self.in_flight:

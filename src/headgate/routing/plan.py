@@ -41,10 +41,12 @@ class Plan(Struct, frozen=True):
     route: Route
     """The one that rules and ``use`` led to."""
     candidates: tuple[Deployment, ...]
-    """In the order in which they are to be tried; empty only where every one is refused."""
+    """In the order in which they are to be tried; empty only where every one is refused or known to be silent."""
     note: RoutingNote
     is_last_resort: bool = False
     """None is available; the one candidate is nearest to being so. A fallback may well be the better try."""
+    retry_after_s: float | None = None
+    """When to come back, where all are known to be silent and somebody already waits there to find out."""
 
 
 def follow(table: RouteTable, route: Route, facts: Facts) -> tuple[Route, tuple[str, ...]]:
@@ -83,7 +85,8 @@ def plan(
     """Return the order in which the deployments of ``route`` are to be tried.
 
     Those that ``refuse`` names a reason for are never candidates. Those that are not available are left out, unless
-    none is: then the one that is nearest to being available is tried, so that no breaker ever closes a route.
+    none is: then the one that is nearest to being available is tried, so that no breaker ever closes a route. Only
+    where each of them is known to keep callers waiting for nothing is none a candidate, but for one in a while.
     """
     line = book.line_up(route)
     single = line.single
@@ -111,10 +114,11 @@ def plan(
         else:
             left_out.append((seat, reason))
     is_last_resort = not open_to and bool(left_out)
+    retry_after_s: float | None = None
     if is_last_resort:
-        last = _last_resort(left_out, now)
+        last, retry_after_s = _last_resort(left_out, now)
         left_out.sort(key=lambda each: each[0] is not last)
-        candidates = (last.deployment,)
+        candidates = () if last is None else (last.deployment,)
         considered: list[Considered] = []
     else:
         balance = route.balance or DEFAULT_BALANCE
@@ -126,7 +130,7 @@ def plan(
         ]
     considered += [Considered(seat.name, why_not=reason) for seat, reason in left_out]
     note = RoutingNote(strategy, (*considered, *refused), rules)
-    return Plan(route, candidates, note, is_last_resort)
+    return Plan(route, candidates, note, is_last_resort, retry_after_s)
 
 
 def _rank(line: LineUp, strategy: str, seats: Sequence[Seat], question: Question) -> list[Ranked]:
@@ -142,15 +146,25 @@ def _rank(line: LineUp, strategy: str, seats: Sequence[Seat], question: Question
     return ranked
 
 
-def _last_resort(left_out: Sequence[tuple[Seat, str]], now: float) -> Seat:
-    """Return the seat to try where none is available.
+def _last_resort(left_out: Sequence[tuple[Seat, str]], now: float) -> tuple[Seat | None, float | None]:
+    """Return the seat to try where none is available, or after how many seconds one is worth trying.
 
     An open breaker that was not probed for a second comes first, so that each is probed every second for as long as
-    there is traffic; else it is whichever will be available soonest.
+    there is traffic; else it is whichever will be available soonest. Where one is silent, as `Breaker.is_silent` has
+    it, the probe costs its caller a time-out, so there is one in five seconds, and it is passed over until then.
     """
-    seats = [seat for seat, _ in left_out]
+    seats: list[Seat] = []
+    refusals: list[float] = []
+    for seat, _ in left_out:
+        refuses_s = seat.health.refuses_s(now)
+        if refuses_s is None:
+            seats.append(seat)
+        else:
+            refusals.append(refuses_s)
+    if not seats:
+        return None, min(refusals)
     due = [seat for seat in seats if seat.health.is_probe_due(now)]
-    return min(due or seats, key=lambda seat: seat.health.wait_s(now))
+    return min(due or seats, key=lambda seat: seat.health.wait_s(now)), None
 
 
 def _holds(rule: Rule, facts: Facts) -> bool:

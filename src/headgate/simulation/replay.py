@@ -15,6 +15,7 @@ from headgate.catalog.cost import UnpricedUsageError, cost_of
 from headgate.domain.errors import ModelNotFoundError
 from headgate.domain.routing import FailureClass
 from headgate.domain.usage import TokenUsage
+from headgate.pipeline.choose import UPSTREAM_SILENT
 from headgate.pipeline.failover import LONGEST_WAIT_S, MOST_ATTEMPTS, MOST_ATTEMPTS_ON_ONE, PASSING
 from headgate.routing.health import HealthBook
 from headgate.routing.plan import Facts, follow, plan
@@ -155,6 +156,9 @@ class _Replay:
         if chosen.is_last_resort and journey.route.fallbacks.error:
             well = self._fallbacks(journey, journey.route.fallbacks.error, now)
             candidates = [each for each in well if self._book.of(each).why_not(now) is None] + candidates
+        if not candidates:
+            self._finish(journey, now, Fate.REFUSED, None, UPSTREAM_SILENT)
+            return
         journey.left = self._priced(candidates)
         if not journey.left:
             self._finish(journey, now, Fate.REFUSED, None, UNPRICED)
@@ -170,6 +174,8 @@ class _Replay:
         health.begin(now, journey.row.input_tokens)
         if answer.headers:
             self._at(now + answer.first_event_s, lambda at_s: health.learn_headers(answer.headers, at_s))
+        if health.breaker.is_silent and journey.row.stream and answer.failure is None:
+            self._at(now + answer.first_event_s, lambda _: health.heard())
         self._at(now + answer.duration_s, lambda at_s: self._end(journey, deployment, answer, now, at_s))
 
     def _end(self, journey: _Journey, deployment: Deployment, answer: Answer, began: float, now: float) -> None:
