@@ -241,8 +241,9 @@ NOTES = f"""## Read with this in mind
 - **Passed over** is counted from the moment the primary goes down until no more than a probe a second meets it. Where
   it stalls, nobody can know before the time-out of the first event.
 - Where every deployment is down, the one that is nearest to being well is tried all the same, so that no breaker closes
-  a route. Where they stall, each such try takes the time-out of the first event, and the error takes as long: the bar
-  of one second cannot be met with a time-out of one second, and with the usual one of 120 s it is far away.
+  a route. Where they are known to stall, one caller in five seconds waits at each for the time-out of the first event,
+  and the others get 503 at once ("nobody after 0"). At 100 requests a second that is less than the hundredth that the
+  p99 leaves out; at ten a second it is not.
 - **As before** is the first whole second of requests that are all answered as before. The line above it says when the
   last stray one was.
 - F6 compares with a direct call, so the hop through the gateway is in it. The gate itself waits for nothing: what it

@@ -26,10 +26,13 @@ def test_f2_nobody_notices_that_the_primary_is_down(tmp_path: Path, kind: str) -
     assert found.recovered_s("primary") is not None, "the primary is never asked again"
 
 
-def test_f3_no_storm_where_both_are_down(tmp_path: Path) -> None:
-    found = outage.run(tmp_path, "503", seconds=SECONDS, rate=RATE, both=True, watch_s=WATCH_S)
+@pytest.mark.parametrize("kind", ["503", "stalls"])
+def test_f3_no_storm_where_both_are_down(tmp_path: Path, kind: str) -> None:
+    found = outage.run(tmp_path, kind, seconds=SECONDS, rate=RATE, both=True, watch_s=WATCH_S)
     assert missed(report.of_blackout(found), with_time=False) == []
     assert found.recovered_s() is not None, "nobody is answered after the heal"
+    refused = [each for each in found.during if each.status == 503 and each.attempts == 0]
+    assert bool(refused) == (kind == "stalls"), "only where all stall is anybody refused without a try"
 
 
 def test_f4_a_primary_that_is_half_down_is_hardly_noticed(tmp_path: Path) -> None:
