@@ -11,6 +11,7 @@ from headgate.providers.build import build_provider
 from headgate.providers.provider import Provider
 from headgate.providers.sandbox import SANDBOX_PRICE
 from headgate.routing.build import build_routes
+from headgate.routing.plan import DEFAULT_BALANCE
 from headgate.routing.table import RouteTable
 from headgate.settings.model import (
     BalanceSettings,
@@ -131,6 +132,11 @@ def test_an_alias_keeps_what_is_on_and_is_off_only_without_any(prices: PriceBook
     both = ModelSettings("fast", (DeploymentSettings("openai", "gpt-4o"), DeploymentSettings("vllm", "qwen")))
     route = routes_of(prices, both, off=True).resolve("fast")
     assert [each.provider for each in route.deployments] == ["vllm"]
+
+
+def test_balanced_without_weights_of_its_own_weighs_as_the_plan_does_by_default(prices: PriceBook) -> None:
+    model = ModelSettings("fast", (DeploymentSettings("openai", "gpt-4o"),), strategy=Strategy.BALANCED)
+    assert routes_of(prices, model).resolve("fast").balance in (None, DEFAULT_BALANCE)
 
 
 def test_fallbacks_rules_and_the_shares_of_balance_come_from_the_settings(prices: PriceBook) -> None:

@@ -67,7 +67,7 @@ def test_a_note_of_balanced_has_the_parts_and_no_infinite_score() -> None:
     for each in found.note.considered:
         assert each.parts is not None
         assert each.score == pytest.approx(sum(each.parts))
-    assert found.note.considered[1].parts == pytest.approx((0.4, 0.0, 0.2 / 1000, 0.0))
+    assert found.note.considered[1].parts == pytest.approx((0.25, 0.0, 0.25 / 1000, 0.0))
     cheapest = plan(target, facts(strategy=Strategy.CHEAPEST), book(), NOW).note.considered
     assert [each.score for each in cheapest] == [pytest.approx(0.001256), None]
     assert msgspec.json.decode(msgspec.json.encode(found.note), type=RoutingNote) == found.note

@@ -352,9 +352,9 @@ def test_the_weights_decide_which_part_matters(balance: Balance, first: int) -> 
 def test_balanced_bears_free_ones_and_ones_without_a_price() -> None:
     of = seated(deployment("free", price=price(0, 0)), deployment("priced", price=price(1, 1)), deployment("unknown"))
     found = [each[4][0] for each in sorted(rank(Strategy.BALANCED, of), key=lambda each: each[2])]
-    assert found == pytest.approx([0.0, 0.4, 0.4])
+    assert found == pytest.approx([0.0, 0.25, 0.25])
     of = seated(deployment("a"), deployment("b"))
-    assert [each[4][0] for each in rank(Strategy.BALANCED, of)] == pytest.approx([0.4, 0.4])
+    assert [each[4][0] for each in rank(Strategy.BALANCED, of)] == pytest.approx([0.25, 0.25])
 
 
 HISTORY = st.lists(

@@ -154,7 +154,7 @@ def test_an_alias_is_read_with_every_key(read: Read) -> None:
                 ),
             ),
             strategy=Strategy.BALANCED,
-            balance=BalanceSettings(cost=3, latency=0.25, capacity=0.5, affinity=0),
+            balance=BalanceSettings(cost=3, latency=0.25, capacity=1, affinity=0),
             fallbacks=FallbackSettings(error=("small", "openai/o3"), context_length=("small",)),
             rules=(
                 RuleSettings(WhenSettings(tags=(("tier", "free"), ("cost center", "4*")), user="bot-*"), "small"),

@@ -14,8 +14,10 @@ from headgate.routing.table import Balance, Deployment, Route, RouteTable, Rule
 
 DEEPEST: Final = 8
 """So many aliases may lead to one another."""
-DEFAULT_BALANCE: Final = Balance(cost=0.4, latency=0.2, capacity=0.2, affinity=0.2)
-"""Where the strategy ``balanced`` is asked for and the route has no weights of its own."""
+DEFAULT_BALANCE: Final = Balance(cost=0.25, latency=0.25, capacity=0.25, affinity=0.25)
+"""Where the strategy ``balanced`` is asked for and the route has no weights of its own.
+
+Each part is a ratio and has no unit, so none counts more than another until somebody says so."""
 
 Refuse = Callable[[Deployment], str | None]
 """Says why a deployment may never be used, such as ``residency``; ``None`` where it may."""

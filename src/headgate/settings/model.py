@@ -159,9 +159,9 @@ class BalanceSettings(Struct, frozen=True):
     """The ``balance`` block: what the strategy ``balanced`` weighs. Only the proportions count; 0 leaves one out."""
 
     cost: float = 1.0
-    latency: float = 0.5
-    capacity: float = 0.5
-    affinity: float = 0.5
+    latency: float = 1.0
+    capacity: float = 1.0
+    affinity: float = 1.0
 
 
 class WhenSettings(Struct, frozen=True):
