@@ -204,6 +204,7 @@ def meter_stream(hide_usage: bool) -> StreamMeter:
 ANTHROPIC_MESSAGES: Final = WireFormat(
     name="anthropic_messages",
     operation="chat",
+    answer_id_prefix="msg_",
     upstream_path="/messages",
     ping=b'event: ping\ndata: {"type": "ping"}\n\n',
     parse_envelope=parse_envelope,

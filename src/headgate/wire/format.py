@@ -209,6 +209,8 @@ class WireFormat(Struct, frozen=True):
     """Where this format's SDKs look for the request's id, beside our own names."""
     render_rates: Callable[[Sequence[RateState], int], list[Field]] = openai_rate_headers
     """Header fields that say what is left of the caller's rate limits; the number is now, ms since the epoch."""
+    answer_id_prefix: str = ""
+    """What the ids of this format's answers begin with."""
     ping: bytes = b": ping\n\n"
     """Shows that a stream lives while there is nothing to say: a comment (WHATWG HTML §9.2.5) or an event for that."""
     render_count: Callable[[int], bytes] | None = None

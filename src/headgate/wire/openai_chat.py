@@ -230,6 +230,7 @@ def meter_stream(hide_usage: bool) -> StreamMeter:
 OPENAI_CHAT: Final = WireFormat(
     name="openai_chat",
     operation="chat",
+    answer_id_prefix="chatcmpl-",
     upstream_path="/chat/completions",
     parse_envelope=parse_envelope,
     render_upstream=render_upstream,
