@@ -2,6 +2,7 @@
 
 import pytest
 
+from headgate.domain.caching import CacheControl
 from headgate.domain.errors import InvalidApiKeyError, InvalidRequestError
 from headgate.server.head import CONTRADICTED, Head, find_fields, read_head
 
@@ -135,3 +136,33 @@ def test_an_idempotency_key_that_is_none_is_refused_by_name(key: bytes) -> None:
 def test_two_idempotency_keys_that_differ_are_refused() -> None:
     with pytest.raises(InvalidRequestError, match="`idempotency-key` is given twice"):
         read_head_of([BEARER, (b"idempotency-key", b"a"), (b"idempotency-key", b"b")])
+
+
+@pytest.mark.parametrize(
+    ("value", "asked"),
+    [
+        (b"no-cache", CacheControl(no_cache=True)),
+        (b"No-Store, no-transform", CacheControl(no_store=True)),
+        (b"only-if-cached", CacheControl(only_if_cached=True)),
+        (b"max-age=60, min-fresh=5", CacheControl(max_age_s=60, min_fresh_s=5)),
+        (b'max-age="60"', CacheControl(max_age_s=60)),
+        (b"max-age=0", CacheControl(max_age_s=0)),
+        (b"stale-if-error=30", CacheControl(stale_if_error_s=30)),
+        # A number that cannot be read takes the least.
+        (b"max-age=soon", CacheControl(max_age_s=0)),
+        (b"max-age", CacheControl(max_age_s=0)),
+        (b"max-age=-1", CacheControl(max_age_s=0)),
+        (b"max-age=99999999999999", CacheControl(max_age_s=2**31)),
+        (b"max-age=" + b"9" * 40, CacheControl(max_age_s=0)),
+        (b"a-directive-of-tomorrow=1", CacheControl()),
+        (b",,", CacheControl()),
+    ],
+)
+def test_what_is_said_of_the_cache_is_read_as_rfc_9111_has_it(value: bytes, asked: CacheControl) -> None:
+    assert read_head_of([BEARER, (b"cache-control", value)]).cache_control == asked
+
+
+def test_directives_in_two_fields_are_one_list() -> None:
+    head = read_head_of([BEARER, (b"cache-control", b"no-store"), (b"cache-control", b"only-if-cached")])
+    assert head.cache_control == CacheControl(no_store=True, only_if_cached=True)
+    assert read_head_of([BEARER]).cache_control is None

@@ -81,7 +81,7 @@ def test_the_server_block_is_read(read: Read, tmp_path: Path) -> None:
         ("storage: {database: postgresql://x/y}", "1: storage.database: expected an SQLite URL"),
         ("prices: {multiplier: 0}", "1: prices.multiplier: must be above 0 and at most 100"),
         ("keys: {prefix: hga_}", "1: keys.prefix: is what other tokens of Headgate start with"),
-        ("cache: {exact: {ttl: 1h}}", "1: cache: unknown key"),
+        ("guardrails: {pii: mask}", "1: guardrails: unknown key"),
         ("alerts: {to: ops}", "1: alerts: unknown key"),
     ],
 )

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from headgate.domain.caching import CachePolicy
 from headgate.domain.catalog import Rates
 from headgate.domain.residency import ResidencyPolicy
 from headgate.settings import model
@@ -27,6 +28,9 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "models[].fallbacks": model.FallbackSettings,
     "models[].rules[]": model.RuleSettings,
     "models[].rules[].when": model.WhenSettings,
+    "models[].cache": model.CacheSettings,
+    "cache": model.CacheSettings,
+    "cache.exact": CachePolicy,
     "prices": model.PriceSettings,
     "ledger": model.LedgerSettings,
     "keys": model.KeySettings,
@@ -49,6 +53,8 @@ DERIVED = {
     "models[].deployments[]": {"price_free", "handling"} | LIMITS,
     "models[].deployments[].limits": {field.name for field in msgspec.structs.fields(model.DeploymentSettings)}
     - LIMITS,
+    "models[].cache": {"memory", "disk"},
+    "cache.exact": {"ttl_s", "stale_if_error_s", "max_body_bytes"},
     "organizations[].budgets[]": {"amount_nano_usd"},
 }
 # Keys without a field of the same name.
@@ -57,6 +63,7 @@ WRITTEN = {
     "models[].deployments[]": {"limits"} | HANDLING,
     "models[].deployments[].price": {"tiers"},
     "models[].deployments[].price.tiers[]": {"above_input_tokens"},
+    "cache.exact": {"ttl", "stale_if_error", "max_body"},
     "organizations[].budgets[]": {"amount_usd"},
 }
 

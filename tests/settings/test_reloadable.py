@@ -3,6 +3,7 @@
 from msgspec.structs import fields, replace
 
 from headgate.settings.model import (
+    CacheSettings,
     KeySettings,
     LedgerSettings,
     PriceSettings,
@@ -23,6 +24,7 @@ READ = Settings(
     storage=StorageSettings("sqlite:///other/headgate.db"),
     providers=(ProviderSettings("sandbox", "sandbox"),),
     prices=PriceSettings(multiplier="2"),
+    cache=CacheSettings(),
     ledger=LedgerSettings(durability="os"),
     keys=KeySettings(prefix="x_"),
     data_dir="other",
@@ -42,6 +44,7 @@ def test_the_rest_is_named_setting_by_setting_and_without_its_value() -> None:
         "server.drain",
         "server.tls",
         "storage.database",
+        "cache",
         "ledger.durability",
         "keys.prefix",
     )

@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
+from headgate.domain.caching import CacheControl
 from headgate.domain.errors import InvalidApiKeyError, InvalidRequestError
 from headgate.domain.routing import Strategy
 
@@ -22,9 +23,10 @@ _OWN: Final = frozenset(
         b"idempotency-key",
         b"x-headgate-strategy",
         b"x-headgate-providers",
+        b"cache-control",
     }
 )
-_LISTS: Final = frozenset({b"anthropic-beta"})
+_LISTS: Final = frozenset({b"anthropic-beta", b"cache-control"})
 """Fields that are lists: given twice they are one longer list (RFC 9110 §5.3)."""
 ACTED_ON: Final = (
     _KEY_HEADERS
@@ -45,6 +47,9 @@ _MOST_TAGS: Final = 16
 _MOST_PROVIDERS: Final = 16
 _PROVIDER: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _LONGEST_TAG: Final = 64
+_MOST_SECONDS: Final = 2**31
+"""Longer than any time that is meant (RFC 9111 §1.2.2)."""
+_MOST_DIGITS: Final = 20
 
 
 class Head(Struct, frozen=True, gc=False):
@@ -63,6 +68,7 @@ class Head(Struct, frozen=True, gc=False):
     idempotency_key: str | None = None
     strategy: Strategy | None = None
     providers: tuple[str, ...] | None = None
+    cache_control: CacheControl | None = None
 
 
 def find_fields(fields: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -114,6 +120,7 @@ def _with_own_fields(found: dict[bytes, bytes], key: bytes | None, content_lengt
         idempotency_key=_idempotency_key(found.get(b"idempotency-key")),
         strategy=_strategy(found.get(b"x-headgate-strategy")),
         providers=_providers(found.get(b"x-headgate-providers")),
+        cache_control=_cache_control(found.get(b"cache-control")),
     )
 
 
@@ -225,3 +232,29 @@ def _providers(value: bytes | None) -> tuple[str, ...] | None:
     if len(names) > _MOST_PROVIDERS or not all(map(_PROVIDER.fullmatch, names)):
         raise InvalidRequestError(f"`x-headgate-providers` is a list of at most {_MOST_PROVIDERS} names of providers.")
     return names
+
+
+def _cache_control(value: bytes | None) -> CacheControl | None:
+    """Parse the directives of RFC 9111 §5.2.1; those that are unknown mean nothing (§5.2.3).
+
+    A number of seconds that cannot be read is 0, which takes the least from the cache (§4.2.1).
+    """
+    if not value:
+        return None
+    given: dict[str, int | None] = {}
+    for directive in value.decode("latin-1").split(","):
+        name, equals, argument = directive.partition("=")
+        given[name.strip().lower()] = _seconds(argument) if equals else None
+    return CacheControl(
+        no_cache="no-cache" in given,
+        no_store="no-store" in given,
+        only_if_cached="only-if-cached" in given,
+        max_age_s=given.get("max-age", 0) or 0 if "max-age" in given else None,
+        min_fresh_s=given.get("min-fresh"),
+        stale_if_error_s=given.get("stale-if-error"),
+    )
+
+
+def _seconds(text: str) -> int:
+    text = text.strip().strip('"')
+    return min(int(text), _MOST_SECONDS) if text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS else 0

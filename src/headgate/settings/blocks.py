@@ -81,11 +81,16 @@ def admin_token(place: Place) -> Secret:
     return place.secret(values.parse_admin_token, "visible ASCII without spaces")
 
 
+def size(place: Place) -> int:
+    """Read a size in bytes."""
+    return place.convert(values.parse_size, _SIZE)
+
+
 def _max_body(place: Place) -> int:
-    size = place.convert(values.parse_size, _SIZE)
-    if not 1024 <= size <= 1024**3:
+    found = size(place)
+    if not 1024 <= found <= 1024**3:
         place.fail("must lie between 1KiB and 1GiB")
-    return size
+    return found
 
 
 def _max_clients(place: Place) -> int:

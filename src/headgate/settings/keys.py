@@ -7,7 +7,7 @@ feature that is not built yet is not here.
 from typing import Final
 
 KEYS: Final[dict[str, tuple[str, ...]]] = {
-    "": ("server", "timeouts", "storage", "providers", "models", "prices", "ledger", "keys", "organizations"),
+    "": ("server", "timeouts", "storage", "providers", "models", "cache", "prices", "ledger", "keys", "organizations"),
     "server": (
         "listen",
         "admin_listen",
@@ -46,7 +46,7 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
     "providers.*.credentials[]": ("name", "value", "weight"),
     "providers.*.tls": ("ca", "cert", "key"),
     "providers.*.timeouts": ("connect", "first_event", "idle", "total"),
-    "models[]": ("alias", "deployments", "use", "strategy", "balance", "fallbacks", "rules"),
+    "models[]": ("alias", "deployments", "use", "strategy", "balance", "fallbacks", "rules", "cache"),
     "models[].deployments[]": (
         "provider",
         "model",
@@ -82,6 +82,18 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
     "models[].fallbacks": ("error", "context_length", "content_filter"),
     "models[].rules[]": ("when", "use"),
     "models[].rules[].when": ("tags", "user", "input_tokens_above", "input_tokens_below"),
+    "models[].cache": ("exact",),
+    "cache": ("exact", "memory", "disk"),
+    "cache.exact": (
+        "ttl",
+        "scope",
+        "stale_if_error",
+        "sampling",
+        "max_body",
+        "tool_calls",
+        "cut_answers",
+        "coalesce",
+    ),
     "prices": ("unpriced", "multiplier"),
     "ledger": ("durability", "commit_timeout", "budget_wait"),
     "keys": ("prefix",),

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from headgate.settings import blocks, models, organizations, values
+from headgate.settings import blocks, caching, models, organizations, values
 from headgate.settings.document import MAX_FILE_BYTES, ConfigurationError, Node, Scalar, Sequence, parse_document
 from headgate.settings.keys import KEYS
 from headgate.settings.model import (
@@ -159,10 +159,11 @@ def _settings(root: Block) -> Settings:
 
     timeouts = read("timeouts", blocks.timeouts, default.timeouts)
     providers = read("providers", lambda place: blocks.providers(place, timeouts), default.providers)
+    cache = read("cache", caching.cache, default.cache)
     # Without the providers nothing can be said of deployments that name them.
     deployed = default.models
     if errors.is_empty:
-        deployed = read("models", lambda place: models.models(place, providers), default.models)
+        deployed = read("models", lambda place: models.models(place, providers, cache), default.models)
     storage = read("storage", blocks.storage, default.storage)
     settings = Settings(
         server=read("server", blocks.server, default.server),
@@ -171,6 +172,7 @@ def _settings(root: Block) -> Settings:
         providers=providers,
         models=deployed,
         prices=read("prices", blocks.prices, default.prices),
+        cache=cache,
         ledger=read("ledger", blocks.ledger, default.ledger),
         keys=read("keys", blocks.keys, default.keys),
         organizations=read("organizations", organizations.organizations, default.organizations),

@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec import UNSET, Struct, UnsetType, field
 
+from headgate.domain.caching import CachePolicy
 from headgate.domain.catalog import Price
 from headgate.domain.limits import BudgetMode, Period, WindowMode
 from headgate.domain.residency import ResidencyPolicy
@@ -195,6 +196,19 @@ class ModelSettings(Struct, frozen=True):
     balance: BalanceSettings = BalanceSettings()
     rules: tuple[RuleSettings, ...] = ()
     """The first whose ``when`` holds decides."""
+    cache: CachePolicy | UnsetType | None = UNSET
+    """Instead of the ``cache`` block's; ``None``: nothing of it is cached."""
+
+
+class CacheSettings(Struct, frozen=True):
+    """The ``cache`` block. Sizes are bytes."""
+
+    exact: CachePolicy | None = None
+    """Of every alias that says nothing else; ``None``: nothing of it is cached."""
+    memory: int = 64 * 1024 * 1024
+    """Answers in memory; those that were asked for lately stay longest."""
+    disk: int = 1024 * 1024 * 1024
+    """Answers on the disk; 0 keeps none there."""
 
 
 class PriceSettings(Struct, frozen=True):
@@ -322,6 +336,8 @@ class ProvisionedOrganization(Struct, frozen=True):
 
 LEDGER_FILE: Final = "ledger.db"
 """The ledger's journal, in the data directory."""
+CACHE_FILE: Final = "cache.db"
+"""Answers that may be given again, in the data directory. It may be deleted while the gateway is stopped."""
 
 
 class Settings(Struct, frozen=True):
@@ -333,6 +349,8 @@ class Settings(Struct, frozen=True):
     providers: tuple[ProviderSettings, ...] = ()
     models: tuple[ModelSettings, ...] = ()
     prices: PriceSettings = PriceSettings()
+    cache: CacheSettings | None = None
+    """``None``: no answer is kept."""
     ledger: LedgerSettings = LedgerSettings()
     keys: KeySettings = KeySettings()
     organizations: tuple[ProvisionedOrganization, ...] = ()

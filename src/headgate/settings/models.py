@@ -3,15 +3,19 @@
 from functools import partial
 from typing import Final
 
+from msgspec import UNSET
+
 from headgate.domain.catalog import Price, PriceTier, Rates
 from headgate.domain.limits import MAX_TOKENS
 from headgate.domain.routing import Strategy
 from headgate.settings import document, values
 from headgate.settings.aliases import Alias, Reference, judge
 from headgate.settings.blocks import COUNT, SANDBOX, handling, region, weight
+from headgate.settings.caching import alias_cache
 from headgate.settings.keys import KEYS
 from headgate.settings.model import (
     BalanceSettings,
+    CacheSettings,
     DeploymentSettings,
     FallbackSettings,
     ModelSettings,
@@ -33,8 +37,10 @@ _OF_DEPLOYMENTS: Final = ("strategy", "balance", "fallbacks")
 """Keys that say how deployments are chosen, so an alias that has none has no use for them."""
 
 
-def models(place: Place, providers: tuple[ProviderSettings, ...]) -> tuple[ModelSettings, ...]:
-    """Read the ``models`` list, whose deployments name some of ``providers``."""
+def models(
+    place: Place, providers: tuple[ProviderSettings, ...], cache: CacheSettings | None = None
+) -> tuple[ModelSettings, ...]:
+    """Read the ``models`` list, whose deployments name some of ``providers``; ``cache`` is the block of that name."""
     is_sandbox = {provider.name: provider.kind == SANDBOX for provider in providers}
     seen: dict[str, int | None] = {}
     found: list[ModelSettings] = []
@@ -42,7 +48,7 @@ def models(place: Place, providers: tuple[ProviderSettings, ...]) -> tuple[Model
     errors = ErrorCollection()
 
     def add(item: Place) -> None:
-        model = _model(item, is_sandbox)
+        model = _model(item, is_sandbox, cache)
         item.once(seen, model.alias, "alias")
         found.append(model)
         aliases.append(_alias(model, item))
@@ -55,7 +61,7 @@ def models(place: Place, providers: tuple[ProviderSettings, ...]) -> tuple[Model
     return tuple(found)
 
 
-def _model(place: Place, is_sandbox: dict[str, bool]) -> ModelSettings:
+def _model(place: Place, is_sandbox: dict[str, bool], cache: CacheSettings | None) -> ModelSettings:
     block = place.block(KEYS["models[]"])
     alias_place = block.require("alias", "what clients send as the model's name")
     alias = alias_place.convert(values.parse_alias, 'a model name such as "gpt-4o" or a glob such as "sandbox/*"')
@@ -75,6 +81,7 @@ def _model(place: Place, is_sandbox: dict[str, bool]) -> ModelSettings:
         balance=block.read("balance", lambda given: _balance(given, strategy), BalanceSettings()),
         fallbacks=block.read("fallbacks", _fallbacks, FallbackSettings()),
         rules=block.read("rules", _rules, ()),
+        cache=block.read("cache", partial(alias_cache, outer=cache), UNSET),
     )
 
 

@@ -18,7 +18,8 @@ from headgate.domain.money import MAX_NANO_USD, NANO_PER_USD, parse_usd
 
 _DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_MAX_DURATION_S: Final = 24 * 3600.0
+_DAY_S: Final = 86_400.0
+_WEEK_S: Final = 7 * _DAY_S
 _SIZE: Final = re.compile(r"([0-9]{1,12})(B|KB|MB|GB|KiB|MiB|GiB)")
 _BYTES: Final = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _VARIABLE: Final = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\})?")
@@ -87,14 +88,25 @@ def expand(text: str, environ: Mapping[str, str]) -> str:
     return _VARIABLE.sub(replace, text)
 
 
-def parse_duration(text: str) -> float:
+def parse_long_duration(text: str) -> float:
+    """Return the seconds of a duration, whole days such as ``7d`` too; at most a week."""
+    days = re.fullmatch(r"([0-9]{1,4})d", text)
+    if days is None:
+        return parse_duration(text, longest_s=_WEEK_S)
+    seconds = int(days[1]) * _DAY_S
+    if seconds > _WEEK_S:
+        raise ValueError("longer than 7d")
+    return seconds
+
+
+def parse_duration(text: str, longest_s: float = _DAY_S) -> float:
     """Return the seconds of ``500ms``, ``30s``, ``2m`` or ``1h``; at most a day."""
     match = _DURATION.fullmatch(text)
     if match is None:
         raise ValueError
     seconds = float(match[1]) * _SECONDS[match[2]]
-    if seconds > _MAX_DURATION_S:
-        raise ValueError("longer than 24h")
+    if seconds > longest_s:
+        raise ValueError("longer than 7d" if longest_s > _DAY_S else "longer than 24h")
     return seconds
 
 
