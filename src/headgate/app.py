@@ -28,6 +28,8 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from headgate.assembly import Assembly, Source, unread
+from headgate.cache.exact import ExactCache
+from headgate.cache.file import open_cache_file
 from headgate.control.first_run import FirstKey, make_first_key
 from headgate.control.plane import Plane
 from headgate.control.provision import FILE_ACTOR, provision
@@ -39,7 +41,9 @@ from headgate.identity.secrets import ADMIN_TOKEN_PREFIX, SECRET_BYTES, hash_sec
 from headgate.ledger.desk import LedgerDesk
 from headgate.ledger.embedded import EmbeddedLedger, open_ledger
 from headgate.pipeline.allowance import AdmissionControl
+from headgate.pipeline.caching import ResponseCache
 from headgate.pipeline.call import Gateway
+from headgate.pipeline.flights import Flights
 from headgate.pipeline.idempotency import IdempotencyStore
 from headgate.pipeline.load import LagProbe, LoadGate
 from headgate.pipeline.recovery import recover_records
@@ -53,7 +57,7 @@ from headgate.server.entropy import EntropyPool
 from headgate.server.forwarded import parse_networks, trusting
 from headgate.server.inbound import Application
 from headgate.server.listener import Listener, bind
-from headgate.settings.model import LEDGER_FILE, ServerSettings, Settings
+from headgate.settings.model import CACHE_FILE, LEDGER_FILE, ServerSettings, Settings
 from headgate.snapshot import Snapshot, SnapshotSource
 from headgate.storage.engine import Database, SchemaError, open_database
 from headgate.telemetry.log import configure_logging
@@ -200,6 +204,7 @@ async def open_gateway(
             clock=time.perf_counter,
             clock_ms=plane.clock_ms,
             draw=draw,
+            cache=_open_cache(settings, plane, stack),
         )
         draining = Draining()
         listeners = await _listen(
@@ -296,6 +301,20 @@ def _open_load(server: ServerSettings, stack: AsyncExitStack) -> LoadGate:
     probe.start()
     stack.callback(probe.close)
     return load
+
+
+def _open_cache(settings: Settings, plane: Plane, stack: AsyncExitStack) -> ResponseCache | None:
+    """Open the answers that may be given again, where the configuration keeps any."""
+    if settings.cache is None:
+        return None
+    file = None
+    if settings.cache.disk:
+        file = open_cache_file(
+            Path(settings.data_dir) / CACHE_FILE, most_bytes=settings.cache.disk, clock_ms=plane.clock_ms
+        )
+    exact = ExactCache(file, most_bytes=settings.cache.memory, clock=time.perf_counter, clock_ms=plane.clock_ms)
+    stack.callback(exact.close)
+    return ResponseCache(exact, Flights(), marker=secrets.token_hex(16))
 
 
 def _clock_ms() -> int:

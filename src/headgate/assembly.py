@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakSet
 
-from msgspec import Struct
+from msgspec import Struct, UnsetType
 
 from headgate.catalog.book import OVERRIDE_FILE, PriceBook, load_price_book
 from headgate.catalog.table import InvalidPriceTableError
 from headgate.control.reload import Candidate, ConfigurationFile, Names, rejected
+from headgate.domain.caching import Caching
 from headgate.domain.errors import ConfigFinding
 from headgate.providers.build import InvalidProviderError, build_provider, is_switched_off
 from headgate.providers.provider import Provider
@@ -179,6 +180,7 @@ class Assembly:
             routes=build_routes(settings, on, off, prices.book),
             providers=on,
             refuse_unpriced=settings.prices.unpriced == "refuse",
+            caching=_caching(settings),
         )
         return Assembled(settings, built, prices, off, configured)
 
@@ -188,6 +190,13 @@ class Assembly:
         provider = build_provider(settings, defaults, self._environ, self._meter)
         self._opened.add(provider.transport)
         return provider
+
+
+def _caching(settings: Settings) -> Caching:
+    if settings.cache is None:
+        return Caching()
+    by_alias = {each.alias: each.cache for each in settings.models if not isinstance(each.cache, UnsetType)}
+    return Caching(settings.cache.exact, by_alias)
 
 
 def unread(settings: Settings) -> Source:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
+from headgate.domain.caching import Caching
 from headgate.identity.directory import KeyDirectory
 from headgate.ledger.limit_book import LimitBook
 from headgate.providers.provider import Provider
@@ -18,6 +19,7 @@ class Configured(Struct, frozen=True):
     routes: RouteTable
     providers: Mapping[str, Provider]
     refuse_unpriced: bool
+    caching: Caching = Caching()
 
 
 class Snapshot(Struct, frozen=True):
@@ -31,6 +33,8 @@ class Snapshot(Struct, frozen=True):
     limits: LimitBook = LimitBook()
     refuse_unpriced: bool = True
     """Whether a model without a price is refused (``prices.unpriced``)."""
+    caching: Caching = Caching()
+    """Which answers may be given again."""
 
 
 class SnapshotSource:

@@ -9,6 +9,7 @@ from headgate.admin.times import Moment, to_ms
 from headgate.control.reports import get_request, search_requests
 from headgate.control.timestamps import format_time
 from headgate.domain.access import Permission
+from headgate.domain.caching import CacheNote, CacheStatus
 from headgate.domain.money import format_usd
 from headgate.domain.record import Attempt, Outcome, RequestRecord, Spending
 from headgate.domain.routing import FailureClass, RoutingNote
@@ -101,6 +102,25 @@ class RoutingView(Struct, frozen=True):
     """The aliases that a rule or another alias led to, in order."""
 
 
+class CacheView(Struct, frozen=True):
+    """What the response cache did for one request."""
+
+    status: CacheStatus
+    reason: str | None
+    """Of a bypass, why; of a miss, why its answer was not kept."""
+    entry: str | None
+    """The answer's name in the cache, by which it can be purged."""
+    age_s: int | None
+    """How old the answer was that was given."""
+    stale: bool
+    """It was past its time, and every provider had failed."""
+    stored: bool
+    """The provider's answer was kept."""
+    saved_usd: str
+    saved_input_tokens: int
+    saved_output_tokens: int
+
+
 class RequestView(Struct, frozen=True):
     """One request. ``cost_usd`` is null where no price was known: the cost is then unknown, not zero."""
 
@@ -136,6 +156,8 @@ class RequestView(Struct, frozen=True):
     """Null where no limit was on the request's path."""
     routing: RoutingView | None
     """Null where nothing was to be decided."""
+    cache: CacheView | None
+    """Null where answers to its model are not cached, or it was refused before they were looked for."""
 
 
 class RequestList(Struct, frozen=True):
@@ -178,6 +200,7 @@ def view(record: RequestRecord) -> RequestView:
         attempts=tuple(map(_attempt, record.attempts)),
         spending=_spending(record.spending) if record.spending is not None else None,
         routing=_routing(record.routing) if record.routing is not None else None,
+        cache=_cache(record.cache) if record.cache is not None else None,
     )
 
 
@@ -203,6 +226,20 @@ def _routing(note: RoutingNote) -> RoutingView:
         for each in note.considered
     ]
     return RoutingView(note.strategy, tuple(considered), note.rules)
+
+
+def _cache(note: CacheNote) -> CacheView:
+    return CacheView(
+        status=note.status,
+        reason=note.reason,
+        entry=note.entry,
+        age_s=note.age_s,
+        stale=note.is_stale,
+        stored=note.is_stored,
+        saved_usd=format_usd(note.saved_nano_usd),
+        saved_input_tokens=note.saved_input_tokens,
+        saved_output_tokens=note.saved_output_tokens,
+    )
 
 
 def _spending(spending: Spending) -> SpendingView:

@@ -39,6 +39,7 @@
     │   └── UpstreamCredentialsExhaustedError 502 upstream_credentials_exhausted
     ├── OverloadedError                503 overloaded
     ├── LedgerUnavailableError         503 ledger_unavailable
+    ├── CacheMissError                 504 cache_miss
     ├── DeadlineExceededError          504 deadline_exceeded
     └── UpstreamTimeoutError           504 upstream_timeout
 
@@ -388,6 +389,13 @@ class LedgerUnavailableError(HeadgateError):
     status = 503
     code = "ledger_unavailable"
     retryable = True
+
+
+class CacheMissError(HeadgateError):
+    """The caller wants what is cached or nothing (RFC 9111 §5.2.1.7), and nothing is."""
+
+    status = 504
+    code = "cache_miss"
 
 
 class DeadlineExceededError(HeadgateError):

@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from headgate.domain.caching import CacheNote
 from headgate.domain.routing import FailureClass, RoutingNote
 from headgate.domain.usage import TokenUsage, UsageQuality
 
@@ -135,3 +136,5 @@ class RequestRecord(Struct, frozen=True, gc=False, array_like=True):
     """``None`` where no limit was on its path."""
     routing: RoutingNote | None = None
     """``None`` where nothing was to be decided."""
+    cache: CacheNote | None = None
+    """``None`` where answers to its model are not cached, or it was refused before they were looked for."""

@@ -12,6 +12,7 @@ from headgate.domain.record import Attempt
 from headgate.domain.routing import FailureClass
 from headgate.domain.usage import TokenUsage
 from headgate.pipeline.allowance import Allowance
+from headgate.pipeline.cache_headers import cache_headers
 from headgate.pipeline.call import Call, Gateway
 from headgate.pipeline.faults import Fault, fault_in_answer, fault_of_failure, fault_of_malformed, fault_of_status
 from headgate.pipeline.prepare import Prepared
@@ -225,6 +226,8 @@ class Try:
             headers.append((b"x-headgate-max-tokens", b"%d" % prepared.clamped_to))
         if self.allowance is not None:
             headers += self.allowance.rate_headers()
+        if self._trace.cache is not None:
+            headers += cache_headers(self._trace.cache)
         if self._upstream_id is not None:
             headers.append((b"x-headgate-upstream-request-id", _header_text(self._upstream_id)))
         return headers

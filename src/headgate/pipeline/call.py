@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from headgate.domain.access import VirtualKey
+from headgate.domain.caching import CacheControl
 from headgate.domain.routing import Strategy
 from headgate.pipeline.load import LoadGate
 from headgate.records.writer import RecordWriter
@@ -16,6 +17,7 @@ from headgate.wire.format import WireFormat
 if TYPE_CHECKING:
     # It is built from what is below; the way back would be a circle.
     from headgate.pipeline.allowance import AdmissionControl
+    from headgate.pipeline.caching import ResponseCache
     from headgate.pipeline.idempotency import IdempotencyStore
 
 
@@ -47,6 +49,8 @@ class Call(Struct, frozen=True, gc=False):
     """Header fields that belong to the caller's format; they go on to a provider that speaks it too."""
     idempotency_key: str | None = None
     """What the caller sends again with a repetition; it names one request of a virtual key's."""
+    cache_control: CacheControl | None = None
+    """What the caller says of answers that were kept."""
 
 
 class Gateway(Struct, frozen=True):
@@ -70,5 +74,7 @@ class Gateway(Struct, frozen=True):
     """Wall clock, ms since the epoch."""
     draw: Callable[[], float]
     """A number from 0 to 1, evenly spread; not for secrets."""
+    cache: "ResponseCache | None" = None
+    """Answers that may be given again; ``None`` where the configuration caches nothing."""
     commit_after_s: float = 10.0
     """How long after its arrival a stream's head is given although no content has come."""

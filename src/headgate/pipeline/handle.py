@@ -1,6 +1,6 @@
 """One request, from its bytes to its record: the stages in order.
 
-    understand → admit → (prepare → reserve → attempt and relay, once or more) → settle and record
+    understand → admit → look in the cache → (prepare → reserve → attempt and relay, once or more) → settle and record
 
 Each stage returns a frozen value kept in a local; only `Trace`, which the record is made from, is mutable. Whatever
 happens, `_record` runs exactly once.
@@ -24,8 +24,8 @@ from headgate.domain.record import Outcome
 from headgate.identity.keys import priority_of
 from headgate.pipeline.allowance import Allowance
 from headgate.pipeline.attempt import route_headers
+from headgate.pipeline.caching import answer
 from headgate.pipeline.call import Call, Gateway
-from headgate.pipeline.failover import deliver
 from headgate.pipeline.idempotency import KeptAnswer, replay
 from headgate.pipeline.prepare import take_seat, understand, usable_key
 from headgate.pipeline.reply import HeaderList, Reply
@@ -52,7 +52,7 @@ async def handle(gateway: Gateway, call: Call, reply: Reply) -> None:
         allowance = gateway.admission.allowance_for(asked, trace)
         if allowance is not None:
             allowance.admit()
-        settled = await deliver(gateway, asked, trace, reply, allowance)
+        settled = await answer(gateway, asked, trace, reply, allowance)
         if reply.client_gone:
             _note_client_gone(trace)
     except HeadgateError as error:

@@ -209,9 +209,9 @@ class RememberedReply:
         """The client left while it was watched."""
         return self._reply.client_gone
 
-    def watch_client(self, patience_s: float) -> None:
+    def watch_client(self, patience_s: float, give_up: Callable[[float], None] | None = None) -> None:
         """Cancel the task when the client has left."""
-        self._reply.watch_client(patience_s)
+        self._reply.watch_client(patience_s, give_up)
 
     def stop_watching(self) -> None:
         """The request is over: remember that a stream was given, forget what came to nothing."""

@@ -36,11 +36,16 @@ async def relay_whole(
         AttemptFailedError: the provider failed; nothing has reached the caller.
     """
     this = Try(gateway, prepared, trace, allowance)
+    tape = trace.tape
+    if tape is not None:
+        tape.begin(prepared.wire_format, stream=False)
     try:
         answer = await this.open()
         body = await answer.read()
         trace.upstream_done = gateway.clock()
         trace.metered = prepared.wire_format.meter_body(body)
+        if tape is not None:
+            tape.whole(prepared.wire_format, body)
         if prepared.is_translated(trace.call):
             body = translate_answer(trace.call.wire_format, prepared.wire_format, body, int(time.time()))
     except BaseException as error:
@@ -72,6 +77,9 @@ async def relay_stream(
     """
     this = Try(gateway, prepared, trace, allowance)
     meter = _meter_of(prepared, trace.call)
+    tape = trace.tape
+    if tape is not None:
+        tape.begin(prepared.wire_format, stream=True)
     gate = _Gate(this, meter, reply, trace.call.wire_format.ping)
     gate.commit_in(trace.call.started + gateway.commit_after_s - gateway.clock())
     try:
@@ -80,6 +88,8 @@ async def relay_stream(
         trace.upstream_done = gateway.clock()
         if not gate.has_ended:
             await gate.finish(meter.close())
+        if tape is not None:
+            tape.close()
     except BaseException as error:
         told = this.failed(error)
         if told is None:
@@ -103,10 +113,11 @@ class _Gate:
     The end marker ends the reply at once; what the provider does behind it is of no concern to the caller.
     """
 
-    __slots__ = ("_held", "_is_early", "_meter", "_patience", "_ping", "_reply", "_timer", "_try", "has_ended")
+    __slots__ = ("_held", "_is_early", "_meter", "_patience", "_ping", "_reply", "_tape", "_timer", "_try", "has_ended")
 
     def __init__(self, this: Try, meter: StreamMeter, reply: Reply, ping: bytes) -> None:
         self._try = this
+        self._tape = this.trace.tape
         self._meter = meter
         self._reply = reply
         self._ping = ping
@@ -159,6 +170,8 @@ class _Gate:
         meter = self._meter
         if meter.finished:
             return None
+        if self._tape is not None:
+            self._tape.feed(data)
         try:
             events = meter.feed(data)
         except MalformedAnswerError as error:
@@ -191,6 +204,8 @@ class _Gate:
     def _note_content(self) -> None:
         self.stop_pinging()
         self._try.content_began()
+        if self._tape is not None:
+            self._tape.open()
         allowance = self._try.allowance
         if allowance is not None and allowance.awaits_input:
             allowance.input_reported(self._meter.metered().usage)

@@ -3,7 +3,7 @@
 `headgate.pipeline.idempotency.RememberedReply` stands before it where the answer may have to be given again.
 """
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -32,8 +32,11 @@ class Reply(Protocol):
         """The client left while it was watched."""
         ...
 
-    def watch_client(self, patience_s: float) -> None:
-        """From now on, cancel the task that answers ``patience_s`` seconds after the client has left."""
+    def watch_client(self, patience_s: float, give_up: Callable[[float], None] | None = None) -> None:
+        """From now on, cancel the task that answers ``patience_s`` seconds after the client has left.
+
+        With ``give_up``, that is told ``patience_s`` when the client leaves, and nothing is cancelled here.
+        """
         ...
 
     def stop_watching(self) -> None:

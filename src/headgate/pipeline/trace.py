@@ -1,11 +1,12 @@
 """What is learned about one request while it runs; its record is made from this at the end."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from headgate.domain.access import VirtualKey
+from headgate.domain.caching import CacheNote
 from headgate.domain.errors import HeadgateError
 from headgate.domain.record import Attempt, Outcome, RequestMemo, RequestRecord, Spending
 from headgate.domain.routing import RoutingNote
@@ -14,6 +15,9 @@ from headgate.pipeline.call import Call
 from headgate.pipeline.load import Seat
 from headgate.routing.table import Deployment
 from headgate.wire.format import Envelope, Metered
+
+if TYPE_CHECKING:
+    from headgate.pipeline.tape import Tape
 
 _NOTHING_METERED: Final = Metered(usage=None)
 
@@ -52,6 +56,7 @@ class Trace:
     __slots__ = (
         "attempts",
         "billed",
+        "cache",
         "call",
         "deployment",
         "dispatched",
@@ -67,6 +72,7 @@ class Trace:
         "seat",
         "spending",
         "status",
+        "tape",
         "upstream_done",
         "upstream_s",
     )
@@ -94,6 +100,9 @@ class Trace:
         self.error: HeadgateError | None = None
         self.spending: Spending | None = None
         self.routing: RoutingNote | None = None
+        self.cache: CacheNote | None = None
+        self.tape: Tape | None = None
+        """Where the provider's answer is recorded, for the cache and for those who ask the same."""
         self.seat: Seat | None = None
         """What the request holds of the gateway's capacity."""
         self.is_unrecorded = False
@@ -191,4 +200,5 @@ class Trace:
             is_sandbox=deployment is not None and deployment.is_sandbox,
             spending=self.spending,
             routing=self.routing,
+            cache=self.cache,
         )

@@ -344,6 +344,7 @@ def _usage_statement(query: UsageQuery, spans: Sequence[tuple[int, int]]) -> Sel
         func.sum(columns.cached_input_tokens).label("cached_input_tokens"),
         func.sum(columns.output_tokens).label("output_tokens"),
         func.sum(columns.cost_nano_usd).label("cost_nano_usd"),
+        func.sum(columns.saved_nano_usd).label("saved_nano_usd"),
         func.sum(case((columns.priced.is_(False), 1), else_=0)).label("unpriced_requests"),
         func.sum(case((columns.usage_quality.in_(_ESTIMATED), 1), else_=0)).label("estimated_requests"),
     ).where(and_(*conditions))
@@ -363,7 +364,7 @@ def _usage_row(start: datetime, group: dict[Any, Any], group_by: Sequence[GroupB
         cached_input_tokens=group["cached_input_tokens"],
         output_tokens=group["output_tokens"],
         cost_usd=format_usd(group["cost_nano_usd"]),
-        saved_usd="0",
+        saved_usd=format_usd(group["saved_nano_usd"]),
         unpriced_requests=group["unpriced_requests"],
         estimated_requests=group["estimated_requests"],
         **{name.value: group[name.value] for name in group_by},

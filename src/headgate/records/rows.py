@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar, cast
 import msgspec
 from msgspec.structs import asdict, replace
 
+from headgate.domain.caching import CacheNote
 from headgate.domain.limits import BudgetEvent
 from headgate.domain.record import Attempt, Outcome, RequestRecord, Spending
 from headgate.domain.routing import Considered, RoutingNote
@@ -31,6 +32,7 @@ _tags: Final = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 _attempts: Final = msgspec.json.Decoder(tuple[Attempt, ...])
 _spending: Final = msgspec.json.Decoder(Spending)
 _routing: Final = msgspec.json.Decoder(RoutingNote)
+_cache: Final = msgspec.json.Decoder(CacheNote)
 
 
 @cache
@@ -45,7 +47,7 @@ def insert_of(rows: int, *, replace: bool = False) -> str:
 
 def row_of(record: RequestRecord) -> tuple[Any, ...]:
     """Return the values of ``record`` in the order of `COLUMNS`."""
-    usage = record.usage
+    usage, note = record.usage, record.cache
     return (
         record.id,
         record.started_at_ms,
@@ -84,6 +86,9 @@ def row_of(record: RequestRecord) -> tuple[Any, ...]:
         record.is_sandbox,
         _encode(record.spending).decode() if record.spending is not None else None,
         _encode(record.routing).decode() if record.routing is not None else None,
+        note.status if note is not None else None,
+        _encode(note).decode() if note is not None else None,
+        note.saved_nano_usd if note is not None else 0,
     )
 
 
@@ -102,7 +107,7 @@ def _mended(value: object) -> object:
         return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if isinstance(value, tuple):
         return tuple(map(_mended, cast("tuple[object, ...]", value)))
-    if isinstance(value, Attempt | Spending | RoutingNote | Considered):
+    if isinstance(value, Attempt | Spending | RoutingNote | Considered | CacheNote):
         return replace(value, **{name: _mended(inner) for name, inner in asdict(value).items()})
     return value
 
@@ -116,6 +121,8 @@ def record_of(row: Mapping[str, Any]) -> RequestRecord:
     values["attempts"] = _attempts.decode(values["attempts"])
     values["spending"] = _spending.decode(values["spending"]) if values["spending"] is not None else None
     values["routing"] = _routing.decode(values["routing"]) if values["routing"] is not None else None
+    values["cache"] = _cache.decode(values["cache"]) if values["cache"] is not None else None
+    del values["cache_status"], values["saved_nano_usd"]  # Parts of the note, as columns of their own for reports.
     values["outcome"] = Outcome(values["outcome"])
     values["usage_quality"] = UsageQuality(values["usage_quality"])
     for name in ("stream", "priced", "is_sandbox"):

@@ -98,6 +98,11 @@ class Route(Struct, frozen=True, dict=True):
         """Nothing is to be decided: one deployment, and nothing but it."""
         return len(self.deployments) == 1 and not self.rules and self.use is None and self.fallbacks == NO_FALLBACKS
 
+    @cached_property
+    def targets(self) -> str:
+        """What answers to it, whichever deployment is chosen: an answer that was kept is one of these models'."""
+        return " ".join(sorted({f"{each.provider}/{each.upstream_model}" for each in self.deployments}))
+
 
 Describe = Callable[[str, str], tuple[Deployment, ...]]
 """Makes the deployments of (provider, upstream model), one for each of the provider's credentials."""

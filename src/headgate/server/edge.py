@@ -285,6 +285,7 @@ def _call(matter: _Matter, wire_format: WireFormat, inbound: Inbound) -> Call:
         timeout_s=head.timeout_s,
         may_clamp=head.may_clamp,
         idempotency_key=head.idempotency_key,
+        cache_control=head.cache_control,
         strategy=head.strategy,
         providers=head.providers,
         forwarded=_forwarded(wire_format, inbound),

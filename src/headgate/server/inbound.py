@@ -37,6 +37,7 @@ class Inbound:
 
     __slots__ = (
         "_connection",
+        "_give_up",
         "_head",
         "_is_chunked",
         "_on_left",
@@ -95,6 +96,7 @@ class Inbound:
         self.client_gone = False
         self._on_left: Callable[[], object] | None = None
         self._patience_s: float | None = None
+        self._give_up: Callable[[float], None] | None = None
         self._patience: TimerHandle | None = None
         self._head = b""
         self._is_chunked = False
@@ -106,9 +108,10 @@ class Inbound:
 
     # The way back
 
-    def watch_client(self, patience_s: float) -> None:
+    def watch_client(self, patience_s: float, give_up: Callable[[float], None] | None = None) -> None:
         """Cancel the task ``patience_s`` after the client has left; see `headgate.pipeline.reply.Reply`."""
         self._patience_s = patience_s
+        self._give_up = give_up
         if self._connection.is_lost:
             self.leave()
 
@@ -131,7 +134,9 @@ class Inbound:
         patience_s, self._patience_s = self._patience_s, None
         if patience_s is not None and self.task is not None:
             self.client_gone = True
-            if patience_s:
+            if self._give_up is not None:
+                self._give_up(patience_s)
+            elif patience_s:
                 self._patience = self.task.get_loop().call_later(patience_s, self.task.cancel)
             else:
                 self.task.cancel()

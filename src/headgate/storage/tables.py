@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION: Final = "0005"
+REVISION: Final = "0006"
 """The migration that this code's tables are the result of."""
 
 metadata: Final = MetaData(
@@ -260,6 +260,9 @@ requests: Final = Table(
     Column("is_sandbox", Boolean, nullable=False),
     Column("spending", Text, nullable=True),
     Column("routing", Text, nullable=True),
+    Column("cache_status", Text, nullable=True),
+    Column("cache", Text, nullable=True),
+    Column("saved_nano_usd", BigInteger, nullable=False, server_default="0"),
     Index("ix_requests_started_at_ms", "started_at_ms"),
     Index("ix_requests_organization_id_started_at_ms", "organization_id", "started_at_ms"),
     Index("ix_requests_key_id_started_at_ms", "key_id", "started_at_ms"),
