@@ -83,6 +83,19 @@ def test_has_room_says_what_enter_does_and_changes_nothing(priority: Priority, t
     assert (made.enter("b", priority) is not None) == said
 
 
+@pytest.mark.parametrize("priority", list(Priority))
+@pytest.mark.parametrize("taken", [0, 59, 60, 79, 80])
+def test_sheds_counts_as_enter_does_and_takes_no_seat(priority: Priority, taken: int) -> None:
+    asked, entered = gate(100), gate(100)
+    fill(asked, most=taken)
+    fill(entered, most=taken)
+    before = asked.shed
+    said = asked.sheds("b", priority)
+    assert said == (entered.enter("b", priority) is None)
+    assert asked.shed == before + said == entered.shed
+    assert asked.read().in_flight == taken
+
+
 class TestFairness:
     """Tenants share what there is, once there is too little of it."""
 

@@ -19,6 +19,7 @@ from typing import Final
 from msgspec import Struct
 
 from headgate.domain.access import Priority
+from headgate.domain.errors import OverloadedError
 
 PROBE_S: Final = 0.05
 """How often the event loop is asked how late it is."""
@@ -210,6 +211,14 @@ class LoadGate:
             return None
         return ordinary.take(tenant)
 
+    def sheds(self, tenant: str, priority: Priority) -> bool:
+        """Whether `enter` would let nobody in; if so, that is counted like a request that it refused."""
+        if self.has_room(tenant, priority):
+            return False
+        self.ordinary.refuse(tenant)
+        self.shed += 1
+        return True
+
     @property
     def is_crowded(self) -> bool:
         """Whether anybody at all would be refused at this moment."""
@@ -286,6 +295,15 @@ class LoadGate:
         more = pool.ended * GROWTH * (1 - lag_s / goal_s) if pool.is_used_up else pool.size / 8
         pool.resize(pool.size + max(1, int(more)))
         self.is_overloaded = ordinary.size < ordinary.most
+
+
+def shed_error() -> OverloadedError:
+    """What a request hears that is shed."""
+    return OverloadedError(
+        "The gateway has as many requests as it can answer. Try again in a second.",
+        retry_after_s=RETRY_AFTER_S,
+        reason="shed",
+    )
 
 
 def fair_share(wanted: Iterable[int], seats: int) -> int:
