@@ -158,6 +158,21 @@ def test_requests_that_wait_on_one_connection_are_shed_in_their_order(gateway: G
     assert answers.count(b"connection: close\r\n") == 1
 
 
+def test_a_seat_that_was_taken_early_is_given_back_however_the_request_ends(gateway: Gateway) -> None:
+    with contextlib.ExitStack() as held:
+        # From here on seats run out, so they are taken as soon as a request is there.
+        for _ in range(ORDINARY * 3 // 4):
+            held.enter_context(gateway.streaming(LONG, key=KEYS["normal"]))
+        for _ in range(ORDINARY):
+            bad = gateway.chat(b"no gzip", key=KEYS["normal"], headers={"content-encoding": "gzip"})
+            assert (bad.status, bad.code) == (400, "invalid_request")
+            assert gateway.chat(b"{", key=KEYS["normal"]).status == 400
+            assert gateway.chat(SHORT, key=KEYS["normal"]).status == 200
+            assert gateway.chat(SHORT, key="a-key-that-opens-nothing-00000000001").status == 401
+        load = load_of(gateway)
+        assert (load["in_flight"], load["shed"]) == (ORDINARY * 3 // 4, 0)
+
+
 def test_who_is_shed_hears_it_before_the_body_and_the_connection_goes_on(gateway: Gateway) -> None:
     body = json.dumps(SHORT).encode()
     head = (

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from headgate.domain.access import Priority
 from headgate.pipeline import load
 from headgate.pipeline.load import LagProbe, LoadGate, Pool, Seat, fair_share
+from headgate.upstream.pacing import Pacer
 
 CRITICAL, NORMAL, LOW = Priority.CRITICAL, Priority.NORMAL, Priority.LOW
 CALM_S, LATE_S = 0.001, 0.25
@@ -375,7 +376,8 @@ async def test_the_probe_tells_how_late_the_loop_is(caplog: pytest.LogCaptureFix
 
     listening = Listening(1, shed_at_lag_s=0.1)
     listening.shed = 3
-    watch = LagProbe(asyncio.get_running_loop(), listening, time.perf_counter)
+    loop = asyncio.get_running_loop()
+    watch = LagProbe(loop, listening, Pacer(loop, time.perf_counter), time.perf_counter)
     with caplog.at_level(logging.WARNING):
         watch.start()
         # Not a wait but the load: nothing else runs meanwhile.

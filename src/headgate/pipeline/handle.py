@@ -73,6 +73,9 @@ async def handle(gateway: Gateway, call: Call, reply: Reply) -> None:
                 settled = await _settle_surely(trace)
             _record(gateway, trace, settled, allowance)
         gateway.load.leave(trace.seat)
+        if trace.error is not None:
+            # It holds the frames that hold it: a flood of errors would be one of garbage, 50 ms to collect at a time.
+            trace.error.__traceback__ = None
 
 
 async def refuse(gateway: Gateway, call: Call, error: HeadgateError, reply: Reply) -> None:
@@ -83,6 +86,7 @@ async def refuse(gateway: Gateway, call: Call, error: HeadgateError, reply: Repl
     try:
         await _tell(trace, reply, error)
     finally:
+        gateway.load.leave(trace.seat)
         if trace.key is not None:
             gateway.records.append(trace.record(NOTHING_USED, gateway.clock()))
 

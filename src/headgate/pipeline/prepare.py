@@ -95,7 +95,8 @@ def understand(gateway: Gateway, call: Call, trace: Trace) -> Asked:
 
 def take_seat(load: LoadGate, key: VirtualKey, trace: Trace) -> None:
     """Let the request in, or shed it before anything is done for it."""
-    trace.seat = load.enter(key.path[0].id, priority_of(key))
+    if trace.seat is None:
+        trace.seat = load.enter(key.path[0].id, priority_of(key))
     if trace.seat is None:
         trace.is_unrecorded = not load.takes_record()
         raise shed_error()

@@ -12,7 +12,7 @@ from headgate.domain.record import Outcome
 from headgate.identity.keys import priority_of
 from headgate.pipeline.call import Call, Gateway
 from headgate.pipeline.handle import error_headers
-from headgate.pipeline.load import shed_error
+from headgate.pipeline.load import Seat, shed_error
 from headgate.pipeline.prepare import usable_key
 from headgate.pipeline.trace import NOTHING_USED, Trace
 from headgate.wire.format import WireFormat
@@ -49,6 +49,17 @@ def is_shed(gateway: Gateway, presented_key: bytes | None, now_ms: int) -> bool:
     """
     key = usable_key(gateway.snapshots.current, presented_key, now_ms)
     return key is not None and gateway.load.sheds(key.path[0].id, priority_of(key))
+
+
+def enter(gateway: Gateway, presented_key: bytes | None, now_ms: int) -> Seat | OverloadedError | None:
+    """Take a seat for a request that presents this key: before its task begins, so that it is taken at once.
+
+    Returns the seat, for `Call.seat`; `SHED` where there is none; ``None`` for a key that opens nothing.
+    """
+    key = usable_key(gateway.snapshots.current, presented_key, now_ms)
+    if key is None:
+        return None
+    return gateway.load.enter(key.path[0].id, priority_of(key)) or SHED
 
 
 def record_shed(gateway: Gateway, call: Call) -> None:

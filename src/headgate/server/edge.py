@@ -31,8 +31,9 @@ from headgate.identity.keys import may_use_model
 from headgate.identity.policy import ROUTES, Plane
 from headgate.pipeline.call import Call, Gateway
 from headgate.pipeline.handle import error_headers, handle, refuse, shutting_down
+from headgate.pipeline.load import Seat
 from headgate.pipeline.prepare import authenticate
-from headgate.pipeline.shedding import SHED, PreparedRefusal, is_shed, record_shed
+from headgate.pipeline.shedding import SHED, PreparedRefusal, enter, is_shed, record_shed
 from headgate.server.asgi import AsgiApp, serve_asgi
 from headgate.server.foreign import foreign_renderer
 from headgate.server.head import Head, read_head
@@ -144,9 +145,12 @@ class Edge:
         gateway, matter = self._gateway, inbound.matter
         wire_format = matter.wire_format
         if inbound.refusal is not SHED:
-            if not gateway.load.is_crowded or wire_format is None or inbound.refusal is not None:
+            if not gateway.load.is_tight or wire_format is None or inbound.refusal is not None:
                 return False
-            if not is_shed(gateway, matter.head.presented_key, matter.started_at_ms):
+            # Many may be read in one turn of the loop, and their tasks begin in the next.
+            entered = enter(gateway, matter.head.presented_key, matter.started_at_ms)
+            if entered is not SHED:
+                matter.seat = entered
                 return False
         if gateway.load.takes_record():
             record_shed(gateway, _call(matter, wire_format, inbound))
@@ -258,7 +262,7 @@ class Edge:
 class _Matter:
     """What a head says, from `Edge.admit` to `Edge.answer`."""
 
-    __slots__ = ("head", "path_model", "request_id", "started", "started_at_ms", "wire_format")
+    __slots__ = ("head", "path_model", "request_id", "seat", "started", "started_at_ms", "wire_format")
 
     def __init__(
         self,
@@ -275,6 +279,8 @@ class _Matter:
         """``None`` where the route is not one of inference."""
         self.path_model = path_model
         self.head = _NO_HEAD
+        self.seat: Seat | None = None
+        """What `Edge.answer_at_once` has taken for it; `Edge.answer` hands it on."""
 
 
 def _call(matter: _Matter, wire_format: WireFormat, inbound: Inbound) -> Call:
@@ -296,6 +302,7 @@ def _call(matter: _Matter, wire_format: WireFormat, inbound: Inbound) -> Call:
         strategy=head.strategy,
         providers=head.providers,
         forwarded=_forwarded(wire_format, inbound),
+        seat=matter.seat,
     )
 
 
