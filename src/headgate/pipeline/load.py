@@ -4,7 +4,7 @@ Requests take a seat in one of two pools. A fifth of ``server.max_in_flight`` is
 which take ordinary seats where those are used up; the rest is for everybody. Of the ordinary seats, fewer are given out
 while the event loop is late: their number falls with how late it is, and rises with the requests that end in time (the
 congestion avoidance of TCP, RFC 5681, with a lag in the place of a loss). The critical ones are touched last. Where
-streams wait for each other so that the loop stays in time (`headgate.upstream.pacing`), their lag is the one that counts.
+streams wait for each other so that the loop is in time (`headgate.upstream.pacing`), it is their lag that counts.
 
 A pool is shared among tenants, which are organizations. One alone may have all of it. Where there are others, and the
 pool is nearly full, who holds more than its max-min fair share gets no more, and who holds less still gets in: fairness
