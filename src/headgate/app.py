@@ -61,6 +61,7 @@ from headgate.settings.model import CACHE_FILE, LEDGER_FILE, ServerSettings, Set
 from headgate.snapshot import Snapshot, SnapshotSource
 from headgate.storage.engine import Database, SchemaError, open_database
 from headgate.telemetry.log import configure_logging
+from headgate.upstream.pacing import Pacer
 
 ADMIN_TOKEN_FILE: Final = "admin-token"  # noqa: S105  a file name
 _LOOK_S: Final = 10.0
@@ -184,13 +185,14 @@ async def open_gateway(
         token, token_source = _admin_token(settings)
         refused_keys, violations = _open_auditors(plane, stack)
         draw = secrets.SystemRandom().random
-        load = _open_load(settings.server, stack)
+        load, pacer = _open_load(settings.server, stack)
         gateway = Gateway(
             snapshots=snapshots,
             records=records,
             note_refused_key=refused_keys.note,
             note_residency_violation=violations.note,
             load=load,
+            pacer=pacer,
             admission=AdmissionControl(
                 ledger,
                 budget_wait_s=settings.ledger.budget_wait,
@@ -294,13 +296,16 @@ def _open_auditors(plane: Plane, stack: AsyncExitStack) -> tuple[RefusedKeys, Re
     return refused_keys, violations
 
 
-def _open_load(server: ServerSettings, stack: AsyncExitStack) -> LoadGate:
-    """Return what bounds the requests in flight, with the timer that tells it how late the event loop is."""
+def _open_load(server: ServerSettings, stack: AsyncExitStack) -> tuple[LoadGate, Pacer]:
+    """Return what bounds the requests in flight and what has streams take turns; a timer tells both how late it is."""
+    loop = asyncio.get_running_loop()
+    pacer = Pacer(loop, time.perf_counter)
     load = LoadGate(server.max_in_flight, shed_at_lag_s=server.shed_at_lag)
-    probe = LagProbe(asyncio.get_running_loop(), load, time.perf_counter)
+    probe = LagProbe(loop, load, pacer, time.perf_counter)
     probe.start()
+    stack.callback(pacer.close)
     stack.callback(probe.close)
-    return load
+    return load, pacer
 
 
 def _open_cache(settings: Settings, plane: Plane, stack: AsyncExitStack) -> ResponseCache | None:

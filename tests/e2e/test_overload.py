@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socket
 import threading
 import time
 from collections import Counter
@@ -155,6 +156,46 @@ def test_requests_that_wait_on_one_connection_are_shed_in_their_order(gateway: G
         assert_shed(later._replace(fields=[field for field in later.fields if field[0] != "connection"]))
     assert answers.count(b"HTTP/1.1 503 ") == answers.count(b'"reason":"shed"') == 10
     assert answers.count(b"connection: close\r\n") == 1
+
+
+def test_a_seat_that_was_taken_early_is_given_back_however_the_request_ends(gateway: Gateway) -> None:
+    with contextlib.ExitStack() as held:
+        # From here on seats run out, so they are taken as soon as a request is there.
+        for _ in range(ORDINARY * 3 // 4):
+            held.enter_context(gateway.streaming(LONG, key=KEYS["normal"]))
+        for _ in range(ORDINARY):
+            bad = gateway.chat(b"no gzip", key=KEYS["normal"], headers={"content-encoding": "gzip"})
+            assert (bad.status, bad.code) == (400, "invalid_request")
+            assert gateway.chat(b"{", key=KEYS["normal"]).status == 400
+            assert gateway.chat(SHORT, key=KEYS["normal"]).status == 200
+            assert gateway.chat(SHORT, key="a-key-that-opens-nothing-00000000001").status == 401
+        load = load_of(gateway)
+        assert (load["in_flight"], load["shed"]) == (ORDINARY * 3 // 4, 0)
+
+
+def test_who_is_shed_hears_it_before_the_body_and_the_connection_goes_on(gateway: Gateway) -> None:
+    body = json.dumps(SHORT).encode()
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {KEYS['normal']}\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    ).encode()
+    with contextlib.ExitStack() as held:
+        for _ in range(ORDINARY):
+            held.enter_context(gateway.streaming(LONG, key=KEYS["normal"]))
+        with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as line:
+            for _ in range(3):
+                line.sendall(head)
+                assert receive_answer(line).startswith(b"HTTP/1.1 503 ")
+                line.sendall(body)
+    assert load_of(gateway)["shed"] == 3
+
+
+def receive_answer(line: socket.socket) -> bytes:
+    """Read one answer that ends with the body's last brace."""
+    data = b""
+    while not data.endswith(b"}}}"):
+        data += line.recv(65536)
+    return data
 
 
 def test_of_a_flood_some_are_recorded_and_all_are_counted(gateway: Gateway) -> None:

@@ -1,10 +1,12 @@
 """A request from its bytes to its record, through a whole gateway."""
 
 import asyncio
+import gc
 import json
 
 import pytest
 
+from headgate.pipeline.trace import Trace
 from tests.pipeline.conftest import Caller
 
 
@@ -123,3 +125,21 @@ async def test_a_whole_answer_is_recorded_although_its_client_left(caller: Calle
     record = await caller.last_record()
     assert (record["outcome"], record["status"]) == ("client_closed", 499)
     assert (record["usage"]["output_tokens"], record["usage_quality"]) == (7, "provider")
+
+
+async def test_a_refusal_leaves_nothing_for_the_collector(caller: Caller) -> None:
+    """An error's traceback holds the frames that hold the error; of a flood, that would be a flood of garbage."""
+    await caller.ask("nope")
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for _ in range(5):
+            assert (await caller.ask("nope"))[0] == 404
+        gc.collect()
+        left = [each for each in gc.garbage if isinstance(each, Trace)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert left == []

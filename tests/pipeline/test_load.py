@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from headgate.domain.access import Priority
 from headgate.pipeline import load
 from headgate.pipeline.load import LagProbe, LoadGate, Pool, Seat, fair_share
+from headgate.upstream.pacing import Pacer
 
 CRITICAL, NORMAL, LOW = Priority.CRITICAL, Priority.NORMAL, Priority.LOW
 CALM_S, LATE_S = 0.001, 0.25
@@ -81,6 +82,19 @@ def test_has_room_says_what_enter_does_and_changes_nothing(priority: Priority, t
     said = made.has_room("b", priority)
     assert made.read().in_flight == taken
     assert (made.enter("b", priority) is not None) == said
+
+
+@pytest.mark.parametrize("priority", list(Priority))
+@pytest.mark.parametrize("taken", [0, 59, 60, 79, 80])
+def test_sheds_counts_as_enter_does_and_takes_no_seat(priority: Priority, taken: int) -> None:
+    asked, entered = gate(100), gate(100)
+    fill(asked, most=taken)
+    fill(entered, most=taken)
+    before = asked.shed
+    said = asked.sheds("b", priority)
+    assert said == (entered.enter("b", priority) is None)
+    assert asked.shed == before + said == entered.shed
+    assert asked.read().in_flight == taken
 
 
 class TestFairness:
@@ -362,7 +376,8 @@ async def test_the_probe_tells_how_late_the_loop_is(caplog: pytest.LogCaptureFix
 
     listening = Listening(1, shed_at_lag_s=0.1)
     listening.shed = 3
-    watch = LagProbe(asyncio.get_running_loop(), listening, time.perf_counter)
+    loop = asyncio.get_running_loop()
+    watch = LagProbe(loop, listening, Pacer(loop, time.perf_counter), time.perf_counter)
     with caplog.at_level(logging.WARNING):
         watch.start()
         # Not a wait but the load: nothing else runs meanwhile.

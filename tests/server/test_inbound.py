@@ -40,6 +40,14 @@ async def test_a_whole_answer_announces_its_length() -> None:
     assert b"transfer-encoding" not in answer
 
 
+async def test_an_answer_written_beforehand_gets_its_status_and_date_and_says_that_it_is_the_last() -> None:
+    prepared = b"x: y\r\ncontent-length: 5\r\n\r\nhello"
+    answer = await answer_of("POST", lambda inbound: inbound.whole_prepared(503, prepared))
+    status, date, *rest = answer.split(b"\r\n", 3)
+    assert (status, date[:6]) == (b"HTTP/1.1 503 Service Unavailable", b"date: ")
+    assert rest == [b"connection: close", prepared]
+
+
 async def test_a_body_of_unknown_length_is_chunked_and_empty_pieces_do_not_end_it() -> None:
     answer = await answer_of("GET", in_pieces(b"one", b"", b"two"))
     assert answer.split(b"\r\n\r\n", 1)[1] == b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"

@@ -99,6 +99,7 @@ class Try:
             headers=_headers_of(prepared, trace.call),
             body=prepared.body,
             timeouts=timeouts,
+            pacer=self._gateway.pacer,
             on_sent=self._note_sent,
         )
         answer = self.answer = await provider.transport.send(request)

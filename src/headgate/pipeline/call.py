@@ -8,10 +8,11 @@ from msgspec import Struct
 from headgate.domain.access import VirtualKey
 from headgate.domain.caching import CacheControl
 from headgate.domain.routing import Strategy
-from headgate.pipeline.load import LoadGate
+from headgate.pipeline.load import LoadGate, Seat
 from headgate.records.writer import RecordWriter
 from headgate.routing.health import HealthBook
 from headgate.snapshot import SnapshotSource
+from headgate.upstream.pacing import Pacer
 from headgate.wire.format import WireFormat
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class Call(Struct, frozen=True, gc=False):
     """The only providers that the caller wants to be asked."""
     forwarded: tuple[tuple[bytes, bytes], ...] = ()
     """Header fields that belong to the caller's format; they go on to a provider that speaks it too."""
+    seat: Seat | None = None
+    """Its place among the requests in flight, where it has one already; whoever is given the call gives it back."""
     idempotency_key: str | None = None
     """What the caller sends again with a repetition; it names one request of a virtual key's."""
     cache_control: CacheControl | None = None
@@ -76,5 +79,7 @@ class Gateway(Struct, frozen=True):
     """A number from 0 to 1, evenly spread; not for secrets."""
     cache: "ResponseCache | None" = None
     """Answers that may be given again; ``None`` where the configuration caches nothing."""
+    pacer: Pacer | None = None
+    """Has streams take turns while there is more to pass on than can be; without one they never rest."""
     commit_after_s: float = 10.0
     """How long after its arrival a stream's head is given although no content has come."""

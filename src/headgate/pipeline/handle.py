@@ -21,13 +21,12 @@ from headgate.domain.errors import (
     UnsupportedMediaTypeError,
 )
 from headgate.domain.record import Outcome
-from headgate.identity.keys import priority_of
 from headgate.pipeline.allowance import Allowance
 from headgate.pipeline.attempt import route_headers
 from headgate.pipeline.caching import answer
 from headgate.pipeline.call import Call, Gateway
 from headgate.pipeline.idempotency import KeptAnswer, replay
-from headgate.pipeline.prepare import take_seat, understand, usable_key
+from headgate.pipeline.prepare import understand, usable_key
 from headgate.pipeline.reply import HeaderList, Reply
 from headgate.pipeline.settle import settle
 from headgate.pipeline.trace import NOTHING_USED, Settled, Trace
@@ -74,6 +73,9 @@ async def handle(gateway: Gateway, call: Call, reply: Reply) -> None:
                 settled = await _settle_surely(trace)
             _record(gateway, trace, settled, allowance)
         gateway.load.leave(trace.seat)
+        if trace.error is not None:
+            # It holds the frames that hold it: a flood of errors would be one of garbage, 50 ms to collect at a time.
+            trace.error.__traceback__ = None
 
 
 async def refuse(gateway: Gateway, call: Call, error: HeadgateError, reply: Reply) -> None:
@@ -84,30 +86,9 @@ async def refuse(gateway: Gateway, call: Call, error: HeadgateError, reply: Repl
     try:
         await _tell(trace, reply, error)
     finally:
+        gateway.load.leave(trace.seat)
         if trace.key is not None:
             gateway.records.append(trace.record(NOTHING_USED, gateway.clock()))
-
-
-def shed(gateway: Gateway, call: Call, reply: Reply) -> bool:
-    """Answer and record a request at once where `handle` would shed it; False where it would not.
-
-    An overloaded gateway has no time: what it refuses costs no task and waits for no turn of the event loop.
-    """
-    load = gateway.load
-    key = usable_key(gateway.snapshots.current, call.presented_key, call.started_at_ms)
-    if key is None or load.has_room(key.path[0].id, priority_of(key)):
-        return False
-    trace = Trace(call)
-    trace.key = key
-    try:
-        take_seat(load, key, trace)
-    except OverloadedError as error:
-        _note_error(trace, error, reply)
-        headers = error_headers(error, call.request_id, call.wire_format.id_headers)
-        reply.whole(error.status, headers, call.wire_format.render_error(error, call.request_id))
-    if not trace.is_unrecorded:
-        gateway.records.append(trace.record(NOTHING_USED, gateway.clock()))
-    return True
 
 
 async def _cancelled(trace: Trace, reply: Reply) -> None:

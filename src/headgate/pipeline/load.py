@@ -3,7 +3,8 @@
 Requests take a seat in one of two pools. A fifth of ``server.max_in_flight`` is kept for keys of priority ``critical``,
 which take ordinary seats where those are used up; the rest is for everybody. Of the ordinary seats, fewer are given out
 while the event loop is late: their number falls with how late it is, and rises with the requests that end in time (the
-congestion avoidance of TCP, RFC 5681, with a lag in the place of a loss). The critical ones are touched last.
+congestion avoidance of TCP, RFC 5681, with a lag in the place of a loss). The critical ones are touched last. Where
+streams wait for each other so that the loop is in time (`headgate.upstream.pacing`), it is their lag that counts.
 
 A pool is shared among tenants, which are organizations. One alone may have all of it. Where there are others, and the
 pool is nearly full, who holds more than its max-min fair share gets no more, and who holds less still gets in: fairness
@@ -19,16 +20,19 @@ from typing import Final
 from msgspec import Struct
 
 from headgate.domain.access import Priority
+from headgate.domain.errors import OverloadedError
+from headgate.upstream.pacing import Pacer
 
 PROBE_S: Final = 0.05
-"""How often the event loop is asked how late it is."""
+"""How often the event loop and the streams are asked how late they are."""
 RETRY_AFTER_S: Final = 1.0
 """When a request that was shed may come again."""
 SMALLEST_SIZE: Final = 16
 """A pool is not made smaller than this: with so few requests, something else is the reason for the lag."""
-GOAL: Final = 0.4
-"""Once overloaded, the loop is held to this share of the lag at which shedding begins: a refusal has to be quick."""
-GROWTH: Final = 0.5
+GOAL: Final = 0.8
+"""Once overloaded, the lag is held to this share of the one at which shedding begins. Mostly it is that of streams; a
+refusal does not wait for them. The longer they wait, the more is passed on at once, and the less work that is."""
+GROWTH: Final = 1.0
 """Seats added for each request that has ended, where the loop is not late at all; at the goal there are none."""
 REMEMBERED_S: Final = 10.0
 """For so long after its last request a tenant counts as one with whom seats are shared."""
@@ -210,10 +214,23 @@ class LoadGate:
             return None
         return ordinary.take(tenant)
 
+    def sheds(self, tenant: str, priority: Priority) -> bool:
+        """Whether `enter` would let nobody in; if so, that is counted like a request that it refused."""
+        if self.has_room(tenant, priority):
+            return False
+        self.ordinary.refuse(tenant)
+        self.shed += 1
+        return True
+
     @property
     def is_crowded(self) -> bool:
         """Whether anybody at all would be refused at this moment."""
         return self.ordinary.in_flight >= self.ordinary.low_at
+
+    @property
+    def is_tight(self) -> bool:
+        """Whether seats run out: at such times they are taken before a request's task begins."""
+        return self.is_overloaded or self.ordinary.in_flight >= self.ordinary.low_at
 
     def has_room(self, tenant: str, priority: Priority) -> bool:
         """Whether `enter` would let a request in."""
@@ -238,7 +255,7 @@ class LoadGate:
         return True
 
     def probe(self, lag_s: float, passed_s: float) -> None:
-        """Learn that the event loop was ``lag_s`` late, ``passed_s`` after the last probe."""
+        """Learn that the event loop or its streams were ``lag_s`` late, ``passed_s`` after the last probe."""
         before_s, self.lag_s = self.lag_s, lag_s
         self._records_left = min(RECORDED_PER_S, self._records_left + passed_s * RECORDED_PER_S)
         self._least_lag_s = min(self._least_lag_s, lag_s)
@@ -288,6 +305,15 @@ class LoadGate:
         self.is_overloaded = ordinary.size < ordinary.most
 
 
+def shed_error() -> OverloadedError:
+    """What a request hears that is shed."""
+    return OverloadedError(
+        "The gateway has as many requests as it can answer. Try again in a second.",
+        retry_after_s=RETRY_AFTER_S,
+        reason="shed",
+    )
+
+
 def fair_share(wanted: Iterable[int], seats: int) -> int:
     """Return the largest share that each can have of ``seats`` where nobody gets more than it wants (max-min)."""
     left = seats
@@ -303,10 +329,11 @@ def fair_share(wanted: Iterable[int], seats: int) -> int:
 class LagProbe:
     """Asks the event loop now and then how late it is: one timer, however many requests there are."""
 
-    def __init__(self, loop: AbstractEventLoop, gate: LoadGate, clock: Callable[[], float]) -> None:
-        """Tell ``gate``; `start` begins. ``clock`` is monotonic seconds."""
+    def __init__(self, loop: AbstractEventLoop, gate: LoadGate, pacer: Pacer, clock: Callable[[], float]) -> None:
+        """Tell ``gate`` and ``pacer``; `start` begins. ``clock`` is monotonic seconds."""
         self._loop = loop
         self._gate = gate
+        self._pacer = pacer
         self._clock = clock
         self._due = self._fired = self._turn_began = self._told = 0.0
         self._timer: TimerHandle | None = None
@@ -340,7 +367,10 @@ class LagProbe:
         """A whole turn has passed: that long does a thing wait at most that becomes due."""
         now = self._clock()
         gate = self._gate
-        gate.probe(max(self._fired - self._due, now - self._turn_began), now - self._told)
+        late_s = max(self._fired - self._due, now - self._turn_began)
+        pacer = self._pacer
+        pacer.probe(late_s)
+        gate.probe(max(late_s, pacer.late_s), now - self._told)
         self._told = now
         if gate.shed != self._logged_shed and now - self._logged >= LOGGED_EVERY_S:
             load = gate.read()

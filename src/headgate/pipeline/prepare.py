@@ -18,7 +18,7 @@ from headgate.identity.keys import is_usable, may_use_model, priority_of
 from headgate.identity.secrets import hash_secret
 from headgate.pipeline.call import Call, Gateway
 from headgate.pipeline.choose import choose
-from headgate.pipeline.load import RETRY_AFTER_S, LoadGate
+from headgate.pipeline.load import LoadGate, shed_error
 from headgate.pipeline.trace import Trace
 from headgate.providers.provider import Provider
 from headgate.routing.table import Deployment, Route, shorten
@@ -95,14 +95,11 @@ def understand(gateway: Gateway, call: Call, trace: Trace) -> Asked:
 
 def take_seat(load: LoadGate, key: VirtualKey, trace: Trace) -> None:
     """Let the request in, or shed it before anything is done for it."""
-    trace.seat = load.enter(key.path[0].id, priority_of(key))
+    if trace.seat is None:
+        trace.seat = load.enter(key.path[0].id, priority_of(key))
     if trace.seat is None:
         trace.is_unrecorded = not load.takes_record()
-        raise OverloadedError(
-            "The gateway has as many requests as it can answer. Try again in a second.",
-            retry_after_s=RETRY_AFTER_S,
-            reason="shed",
-        )
+        raise shed_error()
 
 
 def prepare(call: Call, asked: Asked) -> Prepared:

@@ -12,7 +12,6 @@ from headgate.domain.record import Attempt, Outcome, RequestMemo, RequestRecord,
 from headgate.domain.routing import RoutingNote
 from headgate.domain.usage import TokenUsage, UsageQuality, sum_usage, worst
 from headgate.pipeline.call import Call
-from headgate.pipeline.load import Seat
 from headgate.routing.table import Deployment
 from headgate.wire.format import Envelope, Metered
 
@@ -103,7 +102,7 @@ class Trace:
         self.cache: CacheNote | None = None
         self.tape: Tape | None = None
         """Where the provider's answer is recorded, for the cache and for those who ask the same."""
-        self.seat: Seat | None = None
+        self.seat = call.seat
         """What the request holds of the gateway's capacity."""
         self.is_unrecorded = False
         """One of a flood that was shed: it is counted, and has no record of its own."""

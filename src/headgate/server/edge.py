@@ -30,8 +30,10 @@ from headgate.domain.ids import REQUEST, mint
 from headgate.identity.keys import may_use_model
 from headgate.identity.policy import ROUTES, Plane
 from headgate.pipeline.call import Call, Gateway
-from headgate.pipeline.handle import error_headers, handle, refuse, shed, shutting_down
+from headgate.pipeline.handle import error_headers, handle, refuse, shutting_down
+from headgate.pipeline.load import Seat
 from headgate.pipeline.prepare import authenticate
+from headgate.pipeline.shedding import SHED, PreparedRefusal, enter, is_shed, record_shed
 from headgate.server.asgi import AsgiApp, serve_asgi
 from headgate.server.foreign import foreign_renderer
 from headgate.server.head import Head, read_head
@@ -100,6 +102,7 @@ class Edge:
         self._inference = _INFERENCE if infer else {}
         self._by_deployment = _BY_DEPLOYMENT if infer else {}
         self._models_paths = _MODELS if infer else ()
+        self._shed = {name: PreparedRefusal(each) for name, each in WIRE_FORMATS.items()}
         _check_routes()
 
     def admit(self, inbound: Inbound) -> None:
@@ -120,6 +123,10 @@ class Edge:
             self._check(inbound, head)
         except HeadgateError as error:
             inbound.refusal = error
+            return
+        # Whoever is shed hears it now: its body would only be read to be thrown away.
+        if gateway.load.is_crowded and is_shed(gateway, head.presented_key, started_at_ms):
+            inbound.refusal = SHED
 
     def answer(self, inbound: Inbound) -> Coroutine[Any, Any, None]:
         """Answer one request that is complete, or that `admit` refused."""
@@ -135,14 +142,19 @@ class Edge:
 
     def answer_at_once(self, inbound: Inbound) -> bool:
         """Shed a request before anything is done for it (`server.inbound.Application.answer_at_once`)."""
-        if not self._gateway.load.is_crowded:
-            return False
-        matter: _Matter = inbound.matter
-        if matter.wire_format is None or inbound.refusal is not None:
-            return False
-        if not shed(self._gateway, _call(matter, matter.wire_format, inbound), inbound):
-            return False
-        inbound.connection.site.outbox.flush()
+        gateway, matter = self._gateway, inbound.matter
+        wire_format = matter.wire_format
+        if inbound.refusal is not SHED:
+            if not gateway.load.is_tight or wire_format is None or inbound.refusal is not None:
+                return False
+            # Many may be read in one turn of the loop, and their tasks begin in the next.
+            entered = enter(gateway, matter.head.presented_key, matter.started_at_ms)
+            if entered is not SHED:
+                matter.seat = entered
+                return False
+        if gateway.load.takes_record():
+            record_shed(gateway, _call(matter, wire_format, inbound))
+        inbound.whole_prepared(SHED.status, self._shed[wire_format.name].tell(matter.request_id))
         return True
 
     def _check(self, inbound: Inbound, head: Head) -> None:
@@ -250,7 +262,7 @@ class Edge:
 class _Matter:
     """What a head says, from `Edge.admit` to `Edge.answer`."""
 
-    __slots__ = ("head", "path_model", "request_id", "started", "started_at_ms", "wire_format")
+    __slots__ = ("head", "path_model", "request_id", "seat", "started", "started_at_ms", "wire_format")
 
     def __init__(
         self,
@@ -267,6 +279,8 @@ class _Matter:
         """``None`` where the route is not one of inference."""
         self.path_model = path_model
         self.head = _NO_HEAD
+        self.seat: Seat | None = None
+        """What `Edge.answer_at_once` has taken for it; `Edge.answer` hands it on."""
 
 
 def _call(matter: _Matter, wire_format: WireFormat, inbound: Inbound) -> Call:
@@ -289,6 +303,7 @@ def _call(matter: _Matter, wire_format: WireFormat, inbound: Inbound) -> Call:
         strategy=head.strategy,
         providers=head.providers,
         forwarded=_forwarded(wire_format, inbound),
+        seat=matter.seat,
     )
 
 

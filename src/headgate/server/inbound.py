@@ -157,6 +157,16 @@ class Inbound:
         self._connection.answered(self)
         return self._connection.drained()
 
+    def whole_prepared(self, status: int, rest: bytes) -> None:
+        """Send a complete answer of which all behind the Date field was written beforehand, body and length too."""
+        connection = self._connection
+        if connection.is_last:
+            self.keep_alive = False
+        close = b"" if self.keep_alive else b"connection: close\r\n"
+        self.begun = self.ended = True
+        self._put(b"%b%b%b" % (status_line(status), connection.site.date, close), rest)
+        connection.answered(self)
+
     def begin(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Keep the head of a streamed answer until its first piece comes."""
         # HTTP/1.0 has no chunks (RFC 9112 §6.1): there the body ends with the connection.

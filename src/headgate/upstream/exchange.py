@@ -49,6 +49,7 @@ class Exchange:
         "_left",
         "_loop",
         "_mode",
+        "_pacer",
         "_paused",
         "_quiet_since",
         "_sink",
@@ -100,6 +101,7 @@ class Exchange:
         self._sink: Sink | None = None
         self._blocked: Awaitable[None] | None = None
         self._paused = False
+        self._pacer = request.pacer
         self._inflater: Inflater | None = None
         self._watch = watch
 
@@ -265,9 +267,22 @@ class Exchange:
         """After a read callback: stop reading where nobody takes what comes."""
         if self._paused or self._mode == _READING:
             return
-        if (self._blocked is not None or self._held_bytes > _MAX_UNCLAIMED_BYTES) and self._transport is not None:
+        transport = self._transport
+        if transport is None:
+            return
+        if self._blocked is not None or self._held_bytes > _MAX_UNCLAIMED_BYTES:
             self._paused = True
-            self._transport.pause_reading()
+            transport.pause_reading()
+        elif self._pacer is not None and self._pacer.is_on and self._mode == _PUMPING:
+            # It is nobody's fault and takes a moment, so time-outs go on.
+            transport.pause_reading()
+            self._pacer.rest(self._go_on)
+
+    def _go_on(self) -> None:
+        """It is this one's turn to be read."""
+        transport = self._transport
+        if transport is not None and not self._paused and not transport.is_closing():
+            transport.resume_reading()
 
     def finish(self) -> None:
         """The body is complete; the connection is not ours any more."""

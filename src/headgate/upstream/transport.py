@@ -9,6 +9,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from headgate.upstream.pacing import Pacer
+
 Headers = tuple[tuple[bytes, bytes], ...]
 """Lower-case names, values as sent; order kept."""
 
@@ -46,6 +48,8 @@ class UpstreamRequest(Struct, frozen=True):
     timeouts: Timeouts
     max_body_bytes: int = 64 * 1024 * 1024
     """An answer beyond this is cut and fails with `AnswerTooLargeError`."""
+    pacer: Pacer | None = None
+    """Says whether, and how long, a stream rests after each read. What reads no socket of its own need not ask."""
     on_sent: Callable[[], None] | None = None
     """Called once, when the request is handed to an open connection: before it no byte has left, whatever happens."""
 
