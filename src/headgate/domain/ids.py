@@ -27,4 +27,4 @@ def mint(prefix: str, now_ms: int, entropy: bytes) -> str:
     """
     if len(entropy) != 10:
         raise ValueError("an id takes 10 random bytes")
-    return f"{prefix}_{now_ms & 0xFFFFFFFFFFFF:012x}{entropy.hex()}"
+    return f"{prefix}_{(now_ms & 0xFFFFFFFFFFFF).to_bytes(6).hex()}{entropy.hex()}"

@@ -139,7 +139,8 @@ class Lines:
         self.enforced = any(account.enforced for account in accounts)
         self.tokens: tuple[Ring, ...] = ()
         """The windows of tokens."""
-        self.requests: tuple[tuple[RateLine, Ring], ...] = ()
+        self.requests: tuple[Ring, ...] = ()
+        """Likewise of requests."""
         self.counters: tuple[tuple[RateLine, Counter], ...] = ()
         self.number = 0
         self.epoch = 0
@@ -296,7 +297,7 @@ class Chart:
 
     def _add_rates(self, lines: Lines) -> None:
         tokens: list[Ring] = []
-        requests: list[tuple[RateLine, Ring]] = []
+        requests: list[Ring] = []
         counters: list[tuple[RateLine, Counter]] = []
         for line in lines.path.rates:
             rates = self._newest_rates(line)
@@ -304,7 +305,7 @@ class Chart:
             if rates.rpm is not None:
                 ring = self._requests.setdefault(f"{place}/rpm", Ring(0, f"{place}/rpm", RPM, rates.rpm, []))
                 ring.limit = rates.rpm
-                requests.append((line, ring))
+                requests.append(ring)
             for shape, limit, mode in (
                 (TPM, rates.tpm, rates.tpm_mode),
                 (TPH, rates.tph, rates.tph_mode),

@@ -148,7 +148,7 @@ class Engine:
                         retry_after_ms=self.typical_hold_ms,
                     )
                 )
-        for _, ring in lines.requests:
+        for ring in lines.requests:
             refusal = refusal_of_window(ring, 1, now)
             if refusal is not None:
                 refusals.append(refusal)
@@ -156,7 +156,7 @@ class Engine:
             return severest(refusals)
         for _, counter in lines.counters:
             counter.running += 1
-        for _, ring in lines.requests:
+        for ring in lines.requests:
             ring.add(1, now.mono_ms)
         return Admitted(path, tuple(counter for _, counter in lines.counters))
 

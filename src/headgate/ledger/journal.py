@@ -1,8 +1,8 @@
 """The journal's writer: rows queue up on the event loop's side, one thread commits them.
 
-Group commit without a timer: an idle writer commits at once, and what queues meanwhile is the next group. Rows that
-nobody waits for go with the next group, or after `LAZY_S` on their own. Order is kept in every case, so what is on disk
-is always a prefix of what happened.
+Group commit without a timer: an idle writer commits what one turn of the event loop asks for, and what queues meanwhile
+is the next group. Rows that nobody waits for go with the next group, or after `LAZY_S` on their own. Order is kept in
+every case, so what is on disk is always a prefix of what happened.
 
 While commits fail, everything stays queued and is tried again: the ledger refuses what needs the journal
 (`failure` says why), and heals by itself when the disk does.
@@ -166,7 +166,9 @@ class Journal:
         self._asked += 1
         if self._light_sleep or self._deep_sleep:
             self._light_sleep = self._deep_sleep = False
-            self._wake.put(None)
+            # Behind all that this turn of the loop still asks for: woken at once, the writer would be given the core
+            # and wait there for the interpreter, and what the others ask for would be a group of its own.
+            loop.call_soon(self._wake.put, None)
         if self._timer is None:
             self._timer = loop.call_later(self._commit_timeout_s / _TICKS, self._tick)
         return waiter

@@ -1,7 +1,8 @@
 """What is left on a path: the figures of its accounts and windows, for headers and for whoever asks."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from headgate.ledger.chart import Account, place_of
 from headgate.ledger.engine import Engine
@@ -14,7 +15,7 @@ from headgate.ledger.windows import Ring
 def status_of(engine: Engine, path: LimitPath, now: Moment) -> PathStatus:
     """Return every account and window of ``path`` at this moment."""
     lines = engine.chart.lines(path, now.wall_ms)
-    windows = [_window(ring, now) for _, ring in lines.requests]
+    windows = [_window(ring, now) for ring in lines.requests]
     windows += [_window(ring, now) for ring in lines.tokens]
     windows += [
         WindowStatus(line.kind, line.scope_id, "concurrency", counter.limit, max(0, counter.limit - counter.running), 0)
@@ -23,7 +24,7 @@ def status_of(engine: Engine, path: LimitPath, now: Moment) -> PathStatus:
     return PathStatus(tuple(_budget(account) for account in lines.accounts), tuple(windows))
 
 
-class RateLeft(NamedTuple):
+class RateLeft(Struct, frozen=True, gc=False):
     """What is left of the tightest window of a kind."""
 
     limit: int
@@ -34,7 +35,7 @@ class RateLeft(NamedTuple):
 def rates_left(engine: Engine, path: LimitPath, now: Moment) -> tuple[RateLeft | None, RateLeft | None]:
     """Return what is left of requests and of tokens on ``path``, and look at nothing else: every answer tells it."""
     lines = engine.chart.lines(path, now.wall_ms)
-    return _tightest([ring for _, ring in lines.requests], now.mono_ms), _tightest(lines.tokens, now.mono_ms)
+    return _tightest(lines.requests, now.mono_ms), _tightest(lines.tokens, now.mono_ms)
 
 
 def _tightest(rings: Sequence[Ring], mono_ms: int) -> RateLeft | None:

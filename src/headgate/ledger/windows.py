@@ -214,7 +214,7 @@ class Ring:
     def resets_in_ms(self, mono_ms: int) -> int:
         """How long until the window is empty again, if nothing else is admitted."""
         now = self.advance(mono_ms)
-        owed = -(-self.debt // max(1, self.limit)) * self.shape.length_ms
+        owed = -(-self.debt // max(1, self.limit)) * self.shape.length_ms if self.debt else 0
         for index in range(now, now - self._size, -1):
             if self._buckets[index % self._size]:
                 return owed + (index + self._size) * self._width_ms - mono_ms

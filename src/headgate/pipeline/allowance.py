@@ -320,9 +320,9 @@ class Allowance:
         requests, tokens = self._control.ledger.rates_left(self._path)
         states: list[RateState] = []
         if requests is not None:
-            states.append(RateState(REQUESTS, *requests))
+            states.append(RateState(REQUESTS, requests.limit, requests.remaining, requests.resets_in_ms))
         if tokens is not None:
-            states.append(RateState(TOKENS, *tokens))
+            states.append(RateState(TOKENS, tokens.limit, tokens.remaining, tokens.resets_in_ms))
         return self._trace.call.wire_format.render_rates(states, self._control.clock_ms())
 
     def _measure(self, prepared: Prepared) -> tuple[Envelope, Measured]:

@@ -48,12 +48,12 @@ class Call(Struct, frozen=True, gc=False):
     """The only providers that the caller wants to be asked."""
     forwarded: tuple[tuple[bytes, bytes], ...] = ()
     """Header fields that belong to the caller's format; they go on to a provider that speaks it too."""
-    seat: Seat | None = None
-    """Its place among the requests in flight, where it has one already; whoever is given the call gives it back."""
     idempotency_key: str | None = None
     """What the caller sends again with a repetition; it names one request of a virtual key's."""
     cache_control: CacheControl | None = None
     """What the caller says of answers that were kept."""
+    seat: Seat | None = None
+    """Its place among the requests in flight, where it has one already; whoever is given the call gives it back."""
 
 
 class Gateway(Struct, frozen=True):

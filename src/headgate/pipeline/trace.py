@@ -1,5 +1,6 @@
 """What is learned about one request while it runs; its record is made from this at the end."""
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from headgate.pipeline.tape import Tape
 
 _NOTHING_METERED: Final = Metered(usage=None)
+_ID: Final = attrgetter("id")
 
 
 class Settled(Struct, frozen=True, gc=False):
@@ -143,7 +145,7 @@ class Trace:
         return RequestMemo(
             call.request_id,
             call.started_at_ms,
-            tuple([scope.id for scope in key.path]),
+            tuple(map(_ID, key.path)),
             key.id,
             call.end_user or envelope.end_user,
             call.session,
@@ -167,37 +169,38 @@ class Trace:
             upstream_s += (self.upstream_done or now) - self.dispatched
         duration_s = now - call.started
         first_event = self.first_event
+        # In the order of the fields, as in `memo`: so many by name would take four times as long.
         return RequestRecord(
-            id=call.request_id,
-            started_at_ms=call.started_at_ms,
-            organization_id=key.path[0].id if key is not None else None,
-            path=tuple([scope.id for scope in key.path]) if key is not None else (),
-            key_id=key.id if key is not None else None,
-            end_user=call.end_user or (envelope.end_user if envelope is not None else None),
-            session=call.session,
-            tags=tags_of(call.tags or (envelope.tags if envelope is not None else ()), key),
-            operation=call.wire_format.operation,
-            wire_format=call.wire_format.name,
-            model=envelope.model if envelope is not None else None,
-            provider=deployment.provider if deployment is not None else None,
-            deployment=deployment.name if deployment is not None else None,
-            upstream_model=deployment.upstream_model if deployment is not None else None,
-            stream=envelope.stream if envelope is not None else False,
-            attempts=self.attempts,
-            outcome=self.outcome,
-            status=self.status,
-            error_code=self.error.code if self.error is not None else None,
-            finish_reason=self.metered.finish_reason,
-            usage=settled.usage,
-            usage_quality=settled.quality,
-            cost_nano_usd=settled.cost_nano_usd,
-            priced=settled.priced,
-            price_version=settled.price_version,
-            first_event_ms=in_ms(first_event - call.started) if first_event is not None else None,
-            duration_ms=in_ms(duration_s),
-            overhead_ms=in_ms(duration_s - upstream_s),
-            is_sandbox=deployment is not None and deployment.is_sandbox,
-            spending=self.spending,
-            routing=self.routing,
-            cache=self.cache,
+            call.request_id,
+            call.started_at_ms,
+            key.path[0].id if key is not None else None,
+            tuple(map(_ID, key.path)) if key is not None else (),
+            key.id if key is not None else None,
+            call.end_user or (envelope.end_user if envelope is not None else None),
+            call.session,
+            tags_of(call.tags or (envelope.tags if envelope is not None else ()), key),
+            call.wire_format.operation,
+            call.wire_format.name,
+            envelope.model if envelope is not None else None,
+            deployment.provider if deployment is not None else None,
+            deployment.name if deployment is not None else None,
+            deployment.upstream_model if deployment is not None else None,
+            envelope.stream if envelope is not None else False,
+            self.attempts,
+            self.outcome,
+            self.status,
+            self.error.code if self.error is not None else None,
+            self.metered.finish_reason,
+            settled.usage,
+            settled.quality,
+            settled.cost_nano_usd,
+            settled.priced,
+            settled.price_version,
+            in_ms(first_event - call.started) if first_event is not None else None,
+            in_ms(duration_s),
+            in_ms(duration_s - upstream_s),
+            deployment is not None and deployment.is_sandbox,
+            self.spending,
+            self.routing,
+            self.cache,
         )

@@ -17,7 +17,8 @@ SLOW_LEAST_S: Final = 10.0
 SAMPLES: Final = 20
 """So many first events make a history; before that nothing is slow and there is no median."""
 NEWEST_WEIGHT: Final = 0.05
-"""Of one request in a mean of those before it, once there are twenty."""
+"""Of one request in a mean of those before it, once there are `_FEW`."""
+_FEW: Final = 20
 FEWEST_TOKENS: Final = 8
 """A shorter output says nothing about the tokens per second."""
 _STEP: Final = 0.05
@@ -136,4 +137,4 @@ def _peak(before: float, value: float, elapsed_s: float) -> float:
 def _mean(before: float | None, value: float, count: int) -> float:
     if before is None:
         return float(value)
-    return before + max(1 / count, NEWEST_WEIGHT) * (value - before)
+    return before + (value - before) * (1 / count if count < _FEW else NEWEST_WEIGHT)

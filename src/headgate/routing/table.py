@@ -20,7 +20,7 @@ from headgate.domain.routing import DataHandling, Strategy
 SANDBOX: Final = "sandbox"
 
 
-class Deployment(Struct, frozen=True):
+class Deployment(Struct, frozen=True, dict=True):
     """One callable target: a provider, one of its credentials, and the upstream model it is asked for."""
 
     provider: str
@@ -42,7 +42,7 @@ class Deployment(Struct, frozen=True):
     tpm: int | None = None
     handling: DataHandling = DataHandling()
 
-    @property
+    @cached_property
     def name(self) -> str:
         """How records, headers and the state of its health call it."""
         if self.credential:

@@ -149,7 +149,7 @@ class Inbound:
         if status in _BODILESS:
             head, body = self._render(status, headers, b""), b""
         else:
-            head = self._render(status, headers, b"content-length: %d\r\n" % len(body))
+            head = self._render(status, headers, b"content-length: %d" % len(body))
             if self.method == "HEAD":
                 body = b""
         self.begun = self.ended = True
@@ -173,7 +173,7 @@ class Inbound:
         self._is_chunked = not self.is_http_1_0
         if self.is_http_1_0:
             self.keep_alive = False
-        self._head = self._render(status, headers, b"transfer-encoding: chunked\r\n" if self._is_chunked else b"")
+        self._head = self._render(status, headers, b"transfer-encoding: chunked" if self._is_chunked else b"")
         self.begun = True
 
     def write(self, data: bytes) -> Awaitable[None] | None:
@@ -214,18 +214,17 @@ class Inbound:
             outbox.put(connection.transport, head + data)
 
     def _render(self, status: int, headers: Sequence[tuple[bytes, bytes]], framing: bytes) -> bytes:
-        lines = [b"%b: %b\r\n" % field for field in headers]
-        count = len(lines) + 3
+        lines = [b": ".join(field) for field in headers]
         if framing:
-            count += 1
             lines.append(framing)
         if (b"connection", b"close") in headers:
             self.keep_alive = False
         elif not self.keep_alive or self._connection.is_last:
             self.keep_alive = False
-            count += 1
-            lines.append(b"connection: close\r\n")
-        head = b"%b%b%b\r\n" % (status_line(status), self._connection.site.date, b"".join(lines))
+            lines.append(b"connection: close")
+        count = len(lines) + 3
+        lines.append(b"")  # So that the last line ends as the others do.
+        head = b"%b%b%b\r\n" % (status_line(status), self._connection.site.date, b"\r\n".join(lines))
         # One look at the whole head instead of one at each value.
         if head.count(b"\n") != count or head.count(b"\r") != count or b"\0" in head:
             raise ValueError("a header of the answer holds a line break or a zero byte")

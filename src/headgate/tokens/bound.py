@@ -41,7 +41,7 @@ def window_of(capabilities: Capabilities, price: Price | None) -> int | None:
     can. Then the catalogue's figure bounds nothing.
     """
     window = capabilities.context_window
-    if window is None or price is None:
+    if window is None or price is None or not price.tiers:
         return window
     if any(tier.above_input_tokens >= window for tier in price.tiers):
         return max(window, WIDENED_WINDOW)
@@ -137,8 +137,9 @@ def output_bound(
     if wire_format.operation != "chat":
         return OutputBound(0, False, 0)
     asked, most = envelope.max_output_tokens, capabilities.max_output_tokens
-    stated = [each for each in (asked, most) if each is not None]
-    maximum = min(stated) if stated else DEFAULT_MAX_OUTPUT_TOKENS
+    maximum = most if asked is None or (most is not None and most < asked) else asked
+    if maximum is None:
+        maximum = DEFAULT_MAX_OUTPUT_TOKENS
     fields, choices, beyond = envelope.fields, 1, 0
     has_audio = False
     if wire_format.name == "openai_chat":

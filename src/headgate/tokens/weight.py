@@ -44,6 +44,7 @@ INPUT_TOKENS: Final = 8
 
 
 _ABSENT: Final = Raw(b"null")
+_NO_MESSAGES: Final = Raw(b"[]")
 _SHORT: Final = 1 << 20
 _MAX_OBJECTS: Final = 1 << 17
 
@@ -217,7 +218,7 @@ def weigh(wire_format: str, fields: Mapping[str, Raw], model: str) -> Weight:
     """Weigh a request by its members as an `Envelope` has them; ``model`` is the upstream's, for images and sound."""
     if wire_format == "openai_embeddings":
         return _weigh_embeddings(fields)
-    messages = fields.get("messages", Raw(b"[]"))
+    messages = fields.get("messages", _NO_MESSAGES)
     weight = weigh_messages(wire_format, messages, model)
     if (_PLAIN_CHAT if wire_format == "openai_chat" else _PLAIN_MESSAGES).issuperset(fields):
         return weight
@@ -238,7 +239,8 @@ def weigh_messages(wire_format: str, messages: bytes | Raw, model: str) -> Weigh
     for item in items:
         content = item.content
         if type(content) is Raw:
-            if not is_null(item.tool_calls):
+            # Nearly always left out, and then this very object.
+            if item.tool_calls is not _ABSENT and not is_null(item.tool_calls):
                 load.add_structured(item.tool_calls)
             load.add_content(_PARTS, content)
         elif type(content) is list:

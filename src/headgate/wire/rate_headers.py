@@ -12,6 +12,10 @@ from msgspec import Struct
 
 REQUESTS: Final = "requests"
 TOKENS: Final = "tokens"
+_OPENAI_NAMES: Final = {
+    REQUESTS: (b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests"),
+    TOKENS: (b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-tokens"),
+}
 
 
 class RateState(Struct, frozen=True, gc=False):
@@ -32,10 +36,10 @@ def openai_rate_headers(rates: Sequence[RateState], now_ms: int) -> list[Field]:
     """Return the fields that OpenAI's clients read; ``now_ms`` is not needed, for resets are durations."""
     fields: list[Field] = []
     for rate in rates:
-        kind = rate.kind.encode()
-        fields.append((b"x-ratelimit-limit-" + kind, b"%d" % rate.limit))
-        fields.append((b"x-ratelimit-remaining-" + kind, b"%d" % rate.remaining))
-        fields.append((b"x-ratelimit-reset-" + kind, format_duration(rate.resets_in_ms)))
+        limit, remaining, reset = _OPENAI_NAMES[rate.kind]
+        fields.append((limit, b"%d" % rate.limit))
+        fields.append((remaining, b"%d" % rate.remaining))
+        fields.append((reset, format_duration(rate.resets_in_ms)))
     return fields
 
 
