@@ -28,6 +28,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from headgate.assembly import Assembly, Source, unread
+from headgate.cache.desk import CacheDesk
 from headgate.cache.exact import ExactCache
 from headgate.cache.file import open_cache_file
 from headgate.control.first_run import FirstKey, make_first_key
@@ -358,7 +359,10 @@ async def _listen(
 ) -> list[Listener]:
     """Open a listener on each socket; where there are two, the second one is for administration alone."""
     digest = hash_secret(token)
-    build = functools.partial(_build_admin, plane, gateway.snapshots, digest, reloader, healths=_healths_of(gateway))
+    cache = None if gateway.cache is None else CacheDesk(gateway.cache.exact, asyncio.get_running_loop())
+    build = functools.partial(
+        *(_build_admin, plane, gateway.snapshots, digest, reloader), healths=_healths_of(gateway), cache=cache
+    )
     admin = trusting(LazyAdmin(build), parse_networks(server.trusted_proxies))
 
     def application(*, infer: bool, administer: bool) -> Application:
@@ -428,10 +432,16 @@ class LazyAdmin:
 
 
 def _build_admin(
-    plane: Plane, snapshots: SnapshotSource, token_digest: bytes, reloader: Reloader, *, healths: Healths
+    plane: Plane,
+    snapshots: SnapshotSource,
+    token_digest: bytes,
+    reloader: Reloader,
+    *,
+    healths: Healths,
+    cache: CacheDesk | None,
 ) -> AsgiApp:
     module = importlib.import_module("headgate.admin.app")
-    return module.create_admin_app(plane, snapshots, token_digest, reloader, healths=healths)
+    return module.create_admin_app(plane, snapshots, token_digest, reloader, healths=healths, cache=cache)
 
 
 def _healths_of(gateway: Gateway) -> Healths:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from headgate.admin.app import AdminApp, create_admin_app
+from headgate.cache.desk import CacheDesk
 from headgate.control.plane import Plane
 from headgate.control.publish import Publisher, load_directory
 from headgate.control.reload import Candidate, ConfigurationFile, Names, Reloader
@@ -130,8 +131,8 @@ def routes() -> RouteTable:
     return RouteTable(aliases, ("openai",), describe)
 
 
-def open_api(database: Any, clock_ms: Callable[[], int], desk: LedgerDesk) -> Api:
-    """The API over an open database and ledger."""
+def open_api(database: Any, clock_ms: Callable[[], int], desk: LedgerDesk, cache: CacheDesk | None = None) -> Api:
+    """The API over an open database and ledger, and perhaps a cache."""
     keys = load_directory(database)
     snapshots = SnapshotSource(Snapshot(revision=1, keys=keys, routes=routes()))
     plane = Plane(
@@ -145,7 +146,9 @@ def open_api(database: Any, clock_ms: Callable[[], int], desk: LedgerDesk) -> Ap
     reloader = Reloader(plane, snapshots, lambda: unchanged(snapshots, file), file)
     book = HealthBook(draw=lambda: 0.5)
     app = create_admin_app(
-        plane, snapshots, hash_secret(OPERATOR), reloader, healths=lambda each: book.views(each, clock_ms() / 1000)
+        *(plane, snapshots, hash_secret(OPERATOR), reloader),
+        healths=lambda each: book.views(each, clock_ms() / 1000),
+        cache=cache,
     )
     return Api(app, plane, snapshots, OPERATOR)
 

@@ -10,6 +10,7 @@ from headgate.storage.engine import open_database
 from headgate.storage.migrate import migrate
 from tests.admin.calling import Api, open_api
 from tests.admin.people import Tenant, add_tenant
+from tests.cache.threaded import ThreadedCache, threaded_cache
 from tests.ledger.threaded import threaded_ledger
 
 
@@ -35,6 +36,19 @@ def api(tmp_path: Path, template: Path) -> Iterator[Api]:
             yield open_api(database, now_ms, threaded.desk)
     finally:
         database.close()
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Iterator[ThreadedCache]:
+    """A cache to put something into."""
+    with threaded_cache(tmp_path / "cache.db", now_ms) as threaded:
+        yield threaded
+
+
+@pytest.fixture
+def caching(api: Api, cache: ThreadedCache) -> Api:
+    """The same API of a gateway that keeps answers."""
+    return open_api(api.plane.database, now_ms, api.plane.ledger, cache.desk)
 
 
 @pytest.fixture

@@ -18,5 +18,6 @@ def test_every_command_of_the_contract_is_there():
         *("keys create", "keys rotate", "keys revoke", "keys list", "prices update", "doctor", "import litellm"),
         *("keys status", "budgets list", "budgets create", "budgets update", "budgets delete"),
         *("limits list", "limits set", "limits clear", "ledger verify", "ledger adjust"),
+        *("cache stats", "cache purge"),
     ):
         assert f"## `headgate {command}`" in page

@@ -34,6 +34,7 @@ from headgate.admin.endpoint import AnyEndpoint, Call
 from headgate.admin.problem import PROBLEM_JSON, problem_of
 from headgate.admin.site import Documents, Site
 from headgate.admin.table import ENDPOINTS
+from headgate.cache.desk import CacheDesk
 from headgate.control.plane import Plane
 from headgate.control.refused_credentials import Refused, RefusedCredentials
 from headgate.control.reload import Reloader
@@ -66,7 +67,13 @@ class PolicyMismatchError(Exception):
 
 
 def create_admin_app(
-    plane: Plane, snapshots: SnapshotSource, admin_token_digest: bytes, reloader: Reloader, *, healths: Healths
+    plane: Plane,
+    snapshots: SnapshotSource,
+    admin_token_digest: bytes,
+    reloader: Reloader,
+    *,
+    healths: Healths,
+    cache: CacheDesk | None = None,
 ) -> "AdminApp":
     """Build the REST API.
 
@@ -78,6 +85,7 @@ def create_admin_app(
         admin_token_digest: SHA-256 of the operator's token.
         reloader: knows the configuration, and takes up its successor.
         healths: tells how deployments are doing.
+        cache: answers for the response cache, where there is one.
 
     Raises:
         PolicyMismatchError: an endpoint has no equal row in the policy table, or a row has no endpoint.
@@ -92,6 +100,7 @@ def create_admin_app(
         refused_credentials=RefusedCredentials(plane),
         reloader=reloader,
         healths=healths,
+        cache=cache,
     )
     return AdminApp(site, ENDPOINTS, ROUTES)
 

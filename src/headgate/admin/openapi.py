@@ -55,6 +55,7 @@ TAGS: Final = {
     "configuration": "The configuration file in use, and taking up a changed one.",
     "requests": "What happened to each request. Prompt text is not recorded.",
     "usage": "Requests, tokens and cost by group and interval.",
+    "cache": "Answers that are given again: what that saved, and forgetting them.",
     "budget-events": "Budgets that passed a share of their limit.",
     "apply": "The desired state of scopes and keys, compared or carried out.",
     "openapi.json": "This document.",

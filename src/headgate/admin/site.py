@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from headgate.cache.desk import CacheDesk
 from headgate.control.plane import Plane
 from headgate.control.refused_credentials import RefusedCredentials
 from headgate.control.reload import Reloader
@@ -27,3 +28,5 @@ class Site(Struct, frozen=True):
     refused_credentials: RefusedCredentials
     reloader: Reloader
     healths: Healths
+    cache: CacheDesk | None = None
+    """``None``: no answer is kept."""

@@ -1,6 +1,6 @@
 """Every command and option on one screen; the work is done in the files beside, imported when the command runs.
 
-The commands of budgets, rate limits and the ledger are in `limit_commands`.
+The commands of budgets, rate limits and the ledger are in `limit_commands`, those of the cache in `cache_commands`.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from headgate.cli import limit_commands
+from headgate.cli import cache_commands, limit_commands
 from headgate.cli.options import DEFAULT_URL, AsJson, Config, DataDir, LogLevel, Token, Url, taken
 
 
@@ -43,6 +43,7 @@ app.add_typer(keys, name="keys")
 app.add_typer(limit_commands.budgets, name="budgets")
 app.add_typer(limit_commands.limits, name="limits")
 app.add_typer(limit_commands.ledger, name="ledger")
+app.add_typer(cache_commands.cache, name="cache")
 app.add_typer(requests, name="requests")
 app.add_typer(prices, name="prices")
 

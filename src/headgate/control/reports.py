@@ -22,7 +22,7 @@ organization, about 1 s a million, is as quick and no longer grows."""
 
 def search_requests(plane: Plane, actor: Actor, filters: RequestFilters) -> RequestPage:
     """Return the requests that match and that ``actor`` may see, newest first."""
-    reach = _reach(plane, actor, Permission.REQUESTS_READ)
+    reach = reach_of(plane, actor, Permission.REQUESTS_READ)
     return queries.search(plane.database, replace(filters, reach=reach))
 
 
@@ -32,7 +32,7 @@ def get_request(plane: Plane, actor: Actor, request_id: str) -> RequestRecord:
     Raises:
         NotFoundError: there is none, or none that this actor may see; the refusal is in the audit log.
     """
-    reach = _reach(plane, actor, Permission.REQUESTS_READ)
+    reach = reach_of(plane, actor, Permission.REQUESTS_READ)
     with view(plane, actor, "request.read", "request", request_id):
         record = queries.get(plane.database, request_id, reach)
         if record is None:
@@ -42,11 +42,11 @@ def get_request(plane: Plane, actor: Actor, request_id: str) -> RequestRecord:
 
 def report_usage(plane: Plane, actor: Actor, query: UsageQuery) -> tuple[UsageRow, ...]:
     """Return what was used where ``actor`` may see it."""
-    reach = _reach(plane, actor, Permission.USAGE_READ)
+    reach = reach_of(plane, actor, Permission.USAGE_READ)
     return queries.usage(plane.database, replace(query, reach=reach))
 
 
-def _reach(plane: Plane, actor: Actor, permission: Permission) -> Reach | None:
+def reach_of(plane: Plane, actor: Actor, permission: Permission) -> Reach | None:
     """Return whose records ``actor`` may see by virtue of ``permission``; `None`: everybody's."""
     grants = grants_of(actor, permission)
     if grants is None:

@@ -106,5 +106,6 @@ class Permission(StrEnum):
     REQUESTS_READ = "requests:read"
     USAGE_READ = "usage:read"
     MODELS_READ = "models:read"
+    CACHE_WRITE = "cache:write"
     AUDIT_READ = "audit:read"
     APPLY = "apply"

@@ -19,7 +19,7 @@ _READ: Final = frozenset(
 # A token carries no more than its owner's own rights, so everybody may have one.
 _OWN_TOKENS: Final = frozenset({P.TOKENS_READ, P.TOKENS_WRITE})
 _ADMINISTER: Final = frozenset(
-    {P.SCOPES_WRITE, P.USERS_READ, P.USERS_WRITE, P.KEYS_WRITE, P.BUDGETS_WRITE, P.AUDIT_READ, P.APPLY},
+    {P.SCOPES_WRITE, P.USERS_READ, P.USERS_WRITE, P.KEYS_WRITE, P.BUDGETS_WRITE, P.CACHE_WRITE, P.AUDIT_READ, P.APPLY},
 )
 
 ROLE_PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
@@ -144,6 +144,8 @@ ROUTES: Final[tuple[Row, ...]] = (
     Row("GET", "/admin/v1/requests", P.REQUESTS_READ),
     Row("GET", "/admin/v1/requests/{id}", P.REQUESTS_READ),
     Row("GET", "/admin/v1/usage", P.USAGE_READ),
+    Row("GET", "/admin/v1/cache", P.USAGE_READ),
+    Row("POST", "/admin/v1/cache/purge", P.CACHE_WRITE),
     Row("GET", "/admin/v1/budget-events", P.BUDGETS_READ),
     Row("GET", "/admin/v1/audit", P.AUDIT_READ),
     Row("POST", "/admin/v1/apply", P.APPLY),

@@ -22,6 +22,7 @@ from headgate.cache.canonical import canonical_chat, canonical_fields
 from headgate.cache.entry import Entry
 from headgate.cache.exact import ExactCache
 from headgate.cache.key import Partition, entry_id, key_of
+from headgate.cache.labels import labels_of
 from headgate.cache.memory import Kept
 from headgate.cache.recorded import Recorded, pack
 from headgate.domain.access import ScopeKind, VirtualKey
@@ -303,19 +304,6 @@ class _Stage:
             stale_until_ms=expires_at_ms + int(sought.policy.stale_if_error_s * 1000),
             payload=payload,
         )
-
-
-def labels_of(key: VirtualKey, model: str, tags: tuple[tuple[str, str], ...], cache_key: bytes) -> tuple[str, ...]:
-    """Return what an answer can be purged by. Each begins with its organization: nobody purges another tenant's."""
-    organization = key.path[0].id
-    return (
-        organization,
-        *[f"{organization} scope {step.id}" for step in key.path[1:]],
-        f"{organization} key {key.id}",
-        f"{organization} model {model}",
-        *[f"{organization} tag {name}={value}" for name, value in tags],
-        f"{organization} entry {entry_id(cache_key)}",
-    )
 
 
 _LEFT: Final = ClientClosedError("Whoever asked first left.")

@@ -155,7 +155,7 @@ def search(database: Database, filters: RequestFilters) -> RequestPage:
         statement = select(requests).where(*_conditions(requests, filters))
     else:
         # The newest of each key, then of all: a key's index entries are in the order of time, those of many are not.
-        keys = _listed(reach.key_ids).alias("keys")
+        keys = listed(reach.key_ids).alias("keys")
         ours = requests.alias("ours")
         newest = select(ours.c.id).where(ours.c.key_id == keys.c.value, *_conditions(ours, filters))
         newest = _newest_first(newest, ours, filters.limit + 1).correlate(keys)
@@ -170,7 +170,7 @@ def search(database: Database, filters: RequestFilters) -> RequestPage:
 
 def get(database: Database, request_id: str, reach: Reach | None = None) -> RequestRecord | None:
     """Return one record, or ``None`` where there is none within reach (``None``: anywhere)."""
-    statement = select(requests).where(requests.c.id == request_id, *_within(requests, reach))
+    statement = select(requests).where(requests.c.id == request_id, *within(requests, reach))
     with database.read() as connection:
         row = connection.execute(statement).mappings().one_or_none()
     return record_of({str(name): value for name, value in row.items()}) if row is not None else None
@@ -192,7 +192,7 @@ def usage(database: Database, query: UsageQuery) -> tuple[UsageRow, ...]:
     return tuple(_usage_row(starts[group["start_ms"]][0], dict(group), query.group_by) for group in groups)
 
 
-def _within(table: FromClause, reach: Reach | None) -> Iterable[ColumnElement[bool]]:
+def within(table: FromClause, reach: Reach | None) -> Iterable[ColumnElement[bool]]:
     """Conditions that a row of ``requests``, perhaps by another name, is within reach."""
     if reach is None:
         return
@@ -204,7 +204,8 @@ def _within(table: FromClause, reach: Reach | None) -> Iterable[ColumnElement[bo
         yield exists().select_from(steps).where(steps.c.value.in_(reach.scope_ids))
 
 
-def _listed(texts: tuple[str, ...]) -> TableValuedAlias:
+def listed(texts: tuple[str, ...]) -> TableValuedAlias:
+    """Return texts as a table with the column ``value``."""
     # One parameter however many there are: SQLite bounds the number of parameters.
     return func.json_each(msgspec.json.encode(texts).decode()).table_valued("value")
 
@@ -215,7 +216,7 @@ def _newest_first(statement: Select[Any], table: FromClause, limit: int) -> Sele
 
 def _conditions(table: FromClause, filters: RequestFilters) -> Iterable[ColumnElement[bool]]:
     columns = table.c
-    yield from _within(table, filters.reach)
+    yield from within(table, filters.reach)
     if filters.cursor is not None:
         yield tuple_(columns.started_at_ms, columns.id) < tuple_(*_decode_cursor(filters.cursor))
     for field_column, wanted in (
@@ -329,9 +330,9 @@ def _usage_statement(query: UsageQuery, spans: Sequence[tuple[int, int]]) -> Sel
     # One statement for all buckets: each is one range of the index.
     buckets = values(column("start_ms", BigInteger), column("end_ms", BigInteger)).data(spans).cte("buckets")
     conditions = [columns.started_at_ms >= buckets.c.start_ms, columns.started_at_ms < buckets.c.end_ms]
-    conditions += _within(requests, query.reach)
+    conditions += within(requests, query.reach)
     if query.reach is not None and query.reach.key_ids is not None:
-        conditions.append(columns.key_id.in_(select(_listed(query.reach.key_ids).c.value)))
+        conditions.append(columns.key_id.in_(select(listed(query.reach.key_ids).c.value)))
     if not query.include_sandbox:
         conditions.append(columns.is_sandbox.is_(False))
     failed = or_(columns.status >= 400, columns.outcome != Outcome.OK)
