@@ -69,7 +69,7 @@ def threaded_cache(path: Path, clock_ms: Callable[[], int]) -> Iterator[Threaded
     thread.start()
 
     async def open_cache() -> ExactCache:
-        file = open_cache_file(path, most_bytes=64 * MIB)
+        file = open_cache_file(path, most_bytes=64 * MIB, clock_ms=clock_ms)
         return ExactCache(file, most_bytes=16 * MIB, clock=time.perf_counter, clock_ms=clock_ms)
 
     async def close(cache: ExactCache) -> None:
