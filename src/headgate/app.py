@@ -42,7 +42,7 @@ from headgate.identity.secrets import ADMIN_TOKEN_PREFIX, SECRET_BYTES, hash_sec
 from headgate.ledger.desk import LedgerDesk
 from headgate.ledger.embedded import EmbeddedLedger, open_ledger
 from headgate.pipeline.allowance import AdmissionControl
-from headgate.pipeline.caching import ResponseCache
+from headgate.pipeline.caching import Questions, ResponseCache
 from headgate.pipeline.call import Gateway
 from headgate.pipeline.flights import Flights
 from headgate.pipeline.idempotency import IdempotencyStore
@@ -320,7 +320,7 @@ def _open_cache(settings: Settings, plane: Plane, stack: AsyncExitStack) -> Resp
         )
     exact = ExactCache(file, most_bytes=settings.cache.memory, clock=time.perf_counter, clock_ms=plane.clock_ms)
     stack.callback(exact.close)
-    return ResponseCache(exact, Flights(), marker=secrets.token_hex(16))
+    return ResponseCache(exact, Flights(), Questions(), marker=secrets.token_hex(16))
 
 
 def _clock_ms() -> int:

@@ -4,6 +4,7 @@ Every reason is one stable word, for the record. Doubt is a reason too.
 """
 
 import re
+from itertools import pairwise
 from typing import Any, Final
 
 from headgate.domain.caching import CachePolicy, CacheSampling, CacheScope
@@ -36,13 +37,17 @@ _STATEFUL: Final = frozenset({"previous_response_id", "conversation", "backgroun
 """Members that refer to what a provider keeps."""
 _SERVER_TOOLS: Final = frozenset({"web_search_options", "mcp_servers", "search_parameters", "plugins", "extra_body"})
 """Members that let a provider look something up."""
-_TIME_BOUND: Final = re.compile(
-    r"\b(?:today|tonight|tomorrow|yesterday|now|currently|current|latest|newest|recent(?:ly)?|news|weather|forecast"
-    r"|prices?|stock|score|date|time|this (?:week|month|year|morning|evening)|(?:next|last) (?:week|month|year)"
-    r"|heute|morgen|gestern|jetzt|aktuell\w*|neueste\w*|wetter|preise?)\b",
-    re.IGNORECASE,
+_WORD: Final = re.compile(r"[^\W\d_]+|\b20\d\d\b")
+_TIME_BOUND: Final = frozenset(
+    (
+        *("today", "tonight", "tomorrow", "yesterday", "now", "current", "currently", "latest", "newest", "recent"),
+        *("recently", "news", "weather", "forecast", "price", "prices", "stock", "score", "date", "time"),
+        *("heute", "morgen", "gestern", "jetzt", "aktuell", "aktuelle", "aktuellen", "neueste", "neuesten", "wetter"),
+        *("preis", "preise"),
+    )
 )
-_YEAR: Final = re.compile(r"\b20\d\d\b")
+_THIS: Final = frozenset({"this", "next", "last"})
+_SPANS: Final = frozenset({"week", "month", "year", "morning", "evening", "quarter"})
 _NO_REASON: Final[dict[StopReason, str]] = {
     StopReason.CONTENT_FILTER: "content_filter",
     StopReason.REFUSAL: "refusal",
@@ -135,12 +140,17 @@ def is_time_bound(request: ChatRequest, this_year: int) -> bool:
     """Whether what is asked last may have another answer soon."""
     for message in reversed(request.messages):
         if message.role is Role.USER:
-            texts = [part.text for part in message.parts if isinstance(part, TextPart)]
-            return any(
-                _TIME_BOUND.search(text) or any(int(year) >= this_year for year in _YEAR.findall(text))
-                for text in texts
-            )
+            return any(_is_bound(part.text, this_year) for part in message.parts if isinstance(part, TextPart))
     return False
+
+
+def _is_bound(text: str, this_year: int) -> bool:
+    words = _WORD.findall(text.lower())
+    if not _TIME_BOUND.isdisjoint(words):
+        return True
+    if any(word.isdigit() and int(word) >= this_year for word in words):
+        return True
+    return any(one in _THIS and other in _SPANS for one, other in pairwise(words))
 
 
 def _is_true(raw: Any) -> bool:

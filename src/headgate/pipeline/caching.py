@@ -5,10 +5,11 @@
 A cache that is down, slow or full is a miss, and doubt is a miss: the request then goes on as if there were none.
 """
 
-import logging
+from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Final, NoReturn
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from headgate.cache.admission import (
@@ -27,7 +28,6 @@ from headgate.cache.memory import Kept
 from headgate.cache.recorded import Recorded, pack
 from headgate.domain.access import ScopeKind, VirtualKey
 from headgate.domain.caching import CacheControl, CacheNote, CachePolicy, CacheScope, CacheStatus
-from headgate.domain.chat import ChatRequest
 from headgate.domain.chat_events import collect
 from headgate.domain.errors import CacheMissError, ClientClosedError, HeadgateError, InternalError
 from headgate.pipeline.allowance import Allowance
@@ -41,15 +41,17 @@ from headgate.pipeline.reply import Reply
 from headgate.pipeline.settle import settle
 from headgate.pipeline.tape import Tape
 from headgate.pipeline.trace import NOTHING_USED, Settled, Trace, tags_of
+from headgate.wire.format import WireFormat
 
 _OPERATIONS: Final = frozenset({"chat", "embeddings"})
 _JITTER: Final = 0.1
 """Times to live differ by up to this share, so that what was kept together does not end together."""
 _MOST_LEADERS: Final = 3
 """After so many calls that failed it, a follower asks for itself or hears why."""
+_NO_POLICIES: Final = "-"
+_MOST_KNOWN: Final = 4096
 _YEAR_MS: Final = 31_556_952_000
 _NO_CONTROL: Final = CacheControl()
-_log: Final = logging.getLogger("headgate.pipeline")
 
 
 class ResponseCache(Struct, frozen=True):
@@ -57,6 +59,7 @@ class ResponseCache(Struct, frozen=True):
 
     exact: ExactCache
     flights: Flights
+    questions: "Questions"
     marker: str
     """Stands for an answer's id where it is rendered once for many: a secret of the process, so no answer holds it."""
 
@@ -67,7 +70,6 @@ class Sought(Struct, frozen=True, gc=False):
     policy: CachePolicy
     control: CacheControl
     key: bytes
-    ttl_s: float
     asked_at: int
     """The cache's `ExactCache.moment`: what is purged from now on is not kept when the answer comes."""
 
@@ -101,13 +103,50 @@ def _sought(cache: ResponseCache, policy: CachePolicy, asked: Asked, trace: Trac
         return "no-store"
     if len(call.body) > MOST_REQUEST_BYTES:
         return "large_request"
-    request: ChatRequest | None = None
-    dialect = call.wire_format.dialect
+    question = cache.questions.read(call.wire_format, policy, call.body, asked.envelope.fields)
+    if isinstance(question, str):
+        return question
+    organization_id = key.path[0].id
+    partition = Partition(
+        organization_id,
+        scope_id_of(policy.scope, key, call.end_user or asked.envelope.end_user),
+        call.wire_format.operation,
+        asked.envelope.model,
+        asked.route.targets,
+        _NO_POLICIES if key.residency is None and call.providers is None else f"{key.residency!r} {call.providers!r}",
+    )
+    secret = cache.exact.secret_of(organization_id)
+    return Sought(policy, control, key_of(secret, partition, question), cache.exact.moment)
+
+
+class Questions:
+    """What requests ask in the one form that all have that ask the same, as digests; bodies seen lately are not read
+    again. Nothing here belongs to a tenant: the same body asks the same whoever sends it."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._known: dict[tuple[str, CachePolicy, bytes], bytes | str] = {}
+
+    def read(self, form: WireFormat, policy: CachePolicy, body: bytes, fields: Mapping[str, Raw]) -> bytes | str:
+        """Return the digest of what is asked, or why it is not looked for: one stable word."""
+        name = (form.name, policy, blake2b(body, digest_size=32).digest())
+        known = self._known.get(name)
+        if known is None:
+            known = _read(form, policy, fields)
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[name] = known
+        return known
+
+
+def _read(form: WireFormat, policy: CachePolicy, fields: Mapping[str, Raw]) -> bytes | str:
     try:
-        if dialect is None:
-            canonical = canonical_fields(asked.envelope.fields)
+        if form.dialect is None:
+            canonical = canonical_fields(fields)
         else:
-            request = dialect.parse_request(asked.envelope.fields)
+            request = form.dialect.parse_request(fields)
             reason = why_not_sought(request, policy)
             if reason is not None:
                 return reason
@@ -115,25 +154,7 @@ def _sought(cache: ResponseCache, policy: CachePolicy, asked: Asked, trace: Trac
     except (HeadgateError, ValueError, RecursionError):
         # The provider may understand it all the same; what it means is not known here.
         return "not_understood"
-    scope_id = scope_id_of(policy.scope, key, call.end_user or asked.envelope.end_user)
-    partition = Partition(
-        organization_id=key.path[0].id,
-        scope_id=scope_id,
-        operation=call.wire_format.operation,
-        model=asked.envelope.model,
-        targets=asked.route.targets,
-        policies=f"{key.residency!r} {call.providers!r}",
-    )
-    ttl_s = policy.ttl_s
-    if (
-        ttl_s > TIME_BOUND_TTL_S
-        and request is not None
-        and is_time_bound(request, 1970 + call.started_at_ms // _YEAR_MS)
-    ):
-        ttl_s = TIME_BOUND_TTL_S
-    return Sought(
-        policy, control, key_of(cache.exact.secret_of(key.path[0].id), partition, canonical), ttl_s, cache.exact.moment
-    )
+    return blake2b(canonical, digest_size=32).digest()
 
 
 def scope_id_of(scope: CacheScope, key: VirtualKey, end_user: str | None) -> str:
@@ -293,10 +314,20 @@ class _Stage:
             return "not_understood"
         return why_not_kept(said, policy)
 
+    def _ttl_s(self) -> float:
+        """Return how long the answer is good for: a question about the present has another answer soon."""
+        ttl_s, call = self._sought.policy.ttl_s, self._trace.call
+        dialect = call.wire_format.dialect
+        if ttl_s <= TIME_BOUND_TTL_S or dialect is None:
+            return ttl_s
+        request = dialect.parse_request(self._asked.envelope.fields)
+        is_bound = is_time_bound(request, 1970 + call.started_at_ms // _YEAR_MS)
+        return TIME_BOUND_TTL_S if is_bound else ttl_s
+
     def _entry(self, payload: bytes) -> Entry:
         sought, trace, key = self._sought, self._trace, self._asked.key
         now_ms = self._gateway.clock_ms()
-        ttl_s = sought.ttl_s * (1 - _JITTER + 2 * _JITTER * self._gateway.draw())
+        ttl_s = self._ttl_s() * (1 - _JITTER + 2 * _JITTER * self._gateway.draw())
         expires_at_ms = now_ms + int(ttl_s * 1000)
         tags = tags_of(trace.call.tags or self._asked.envelope.tags, key)
         return Entry(
