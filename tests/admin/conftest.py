@@ -39,9 +39,9 @@ def api(tmp_path: Path, template: Path) -> Iterator[Api]:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Iterator[ThreadedCache]:
+def cache() -> Iterator[ThreadedCache]:
     """A cache to put something into."""
-    with threaded_cache(tmp_path / "cache.db", now_ms) as threaded:
+    with threaded_cache(now_ms) as threaded:
         yield threaded
 
 

@@ -19,8 +19,8 @@ def clock_ms() -> int:
 
 
 @pytest.fixture
-def threaded(tmp_path: Path) -> Iterator[ThreadedCache]:
-    with threaded_cache(tmp_path / "cache.db", clock_ms) as threaded:
+def threaded() -> Iterator[ThreadedCache]:
+    with threaded_cache(clock_ms) as threaded:
         yield threaded
 
 
@@ -34,6 +34,19 @@ def test_a_purge_takes_what_bears_the_label_and_says_how_many(threaded: Threaded
     assert [desk.count(label) for label in ("org_a", "org_a scope team_a", "org_b")] == [1, 0, 1]
     assert desk.purge(f"org_b entry {entry}") == 1
     assert desk.purge("org_b") == 0
+
+
+def test_what_is_on_the_disk_is_counted_and_purged_for_good(tmp_path: Path) -> None:
+    file = tmp_path / "cache.db"
+    with threaded_cache(clock_ms, file) as threaded:
+        for team in ("team_a", "team_a", "team_b"):
+            threaded.keep("org_a", team)
+    # What was kept is written by the end.
+    with threaded_cache(clock_ms, file) as threaded:
+        assert threaded.desk.purge("org_a scope team_a") == 2
+        assert threaded.desk.count("org_a scope team_a") == 0
+    with threaded_cache(clock_ms, file) as threaded:
+        assert [threaded.desk.count(label) for label in ("org_a", "org_a scope team_a")] == [1, 0]
 
 
 def test_figures_are_those_of_the_cache_on_its_loop(threaded: ThreadedCache) -> None:
@@ -65,8 +78,8 @@ def test_a_loop_that_does_not_answer_is_waited_for_only_so_long(threaded: Thread
     assert threaded.desk.count("org_a") == 1
 
 
-def test_a_loop_that_is_closed_answers_nothing(tmp_path: Path) -> None:
-    with threaded_cache(tmp_path / "closed.db", clock_ms) as threaded:
+def test_a_loop_that_is_closed_answers_nothing() -> None:
+    with threaded_cache(clock_ms) as threaded:
         desk = threaded.desk
     with pytest.raises(OverloadedError, match="stopping"):
         desk.stats()

@@ -62,14 +62,14 @@ class ThreadedCache:
 
 
 @contextmanager
-def threaded_cache(path: Path, clock_ms: Callable[[], int]) -> Iterator[ThreadedCache]:
-    """A cache in memory and in a file."""
+def threaded_cache(clock_ms: Callable[[], int], path: Path | None = None) -> Iterator[ThreadedCache]:
+    """A cache in memory, and behind it in a file where ``path`` says one."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
 
     async def open_cache() -> ExactCache:
-        file = open_cache_file(path, most_bytes=64 * MIB)
+        file = None if path is None else open_cache_file(path, most_bytes=64 * MIB, clock_ms=clock_ms)
         return ExactCache(file, most_bytes=16 * MIB, clock=time.perf_counter, clock_ms=clock_ms)
 
     async def close(cache: ExactCache) -> None:

@@ -1,7 +1,6 @@
 """Who sees what the cache did, who purges, and what the audit log keeps of it."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -19,8 +18,8 @@ from tests.control.test_reports import request_of
 
 
 @pytest.fixture
-def cache(world: World, tmp_path: Path) -> Iterator[ThreadedCache]:
-    with threaded_cache(tmp_path / "cache.db", lambda: world.now_ms) as threaded:
+def cache(world: World) -> Iterator[ThreadedCache]:
+    with threaded_cache(lambda: world.now_ms) as threaded:
         yield threaded
 
 
