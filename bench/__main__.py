@@ -15,7 +15,7 @@ from bench.peers.gateways import PEERS, Peer
 from bench.peers.install import PeerError
 from bench.targets import HERE, ROOT, Target
 
-TARGETS = ("direct", "nginx", "headgate", "headgate-tls", "headgate-budget", "headgate-budget-os")
+TARGETS = ("direct", "nginx", "headgate", "headgate-tls", "headgate-budget", "headgate-budget-os", "headgate-hit")
 RESULTS = HERE / "RESULTS.md"
 CONNECTIONS = (1, 8, 32, 64)
 STREAMS = 32
@@ -131,6 +131,9 @@ def _start(stack: contextlib.ExitStack, directory: Path, port: int, names: list[
                 running.append(stack.enter_context(targets.nginx(directory, port)))
             case "headgate":
                 running.append(stack.enter_context(targets.headgate(directory, f"http://127.0.0.1:{port}/v1")))
+            case "headgate-hit":
+                url = f"http://127.0.0.1:{port}/v1"
+                running.append(stack.enter_context(targets.headgate(directory, url, name=name, cache=True)))
             case "headgate-budget" | "headgate-budget-os":
                 limits = "os" if name.endswith("-os") else "fsync"
                 url = f"http://127.0.0.1:{port}/v1"

@@ -135,11 +135,13 @@ def headgate(
     ca: Path | None = None,
     profile: Path | None = None,
     limits: str | None = None,
+    cache: bool = False,
 ) -> Generator[Target]:
     """One worker with identity, pricing and records on, and an embedded database.
 
     ``limits`` is how durable the ledger is (``fsync`` or ``os``) where budgets on three levels and a limit of tokens a
-    minute bind the key; without it nothing does. ``profile`` is a file for cProfile's figures, written when the worker
+    minute bind the key; without it nothing does. With ``cache`` answers are kept; all requests are the same, so all but
+    the first are answered from memory. ``profile`` is a file for cProfile's figures, written when the worker
     has ended.
     """
     home = directory / name
@@ -157,6 +159,7 @@ models:
     deployments:
       - {{provider: upstream, model: gpt-4o, price: {{input_per_mtok: "2.50", output_per_mtok: "10"}}}}
 ledger: {{durability: {limits or "fsync"}}}
+{"cache: {exact: {}}" if cache else ""}
 organizations:
   - {{slug: bench, name: Bench{budget}, teams: [{{slug: load, name: Load{budget}, keys: [
       {{name: bench, models: ["*"], secret: {KEY}{budget}{rates}}}]}}]}}

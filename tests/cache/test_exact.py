@@ -1,6 +1,8 @@
 """Tests of headgate.cache.exact."""
 
 import asyncio
+import contextlib
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -124,13 +126,40 @@ async def test_what_a_purge_would_forget_can_be_counted(tmp_path: Path, clock: C
     cache.close()
 
 
-async def test_one_answer_can_be_forgotten(tmp_path: Path, clock: Clock) -> None:
-    cache = cache_at(tmp_path, clock)
-    cache.keep(entry_of("a"))
-    cache.forget(key("a"))
+async def test_what_is_purged_while_it_is_asked_for_is_not_kept(clock: Clock) -> None:
+    cache = cache_at(None, clock)
+    before = cache.moment
+    cache.purge("org_1")
+    cache.keep(entry_of("a"), before)
     assert cache.find(key("a"), NOW_MS) is None
-    await until(lambda: not cache.is_on_disk(key("a")))
-    assert await cache.load(key("a"), NOW_MS) is None
+    cache.keep(entry_of("a"), cache.moment)
+    assert cache.find(key("a"), NOW_MS) is not None
+
+
+async def test_a_purge_that_the_disk_refuses_is_carried_out_when_it_can_be(tmp_path: Path, clock: Clock) -> None:
+    cache = cache_at(tmp_path, clock)
+    cache.keep(entry_of("a1"))
+    assert await cache.count("org_1") == 1
+    with contextlib.closing(sqlite3.connect(tmp_path / "cache.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # As another process that holds the file.
+        cache.purge("org_1 model a")
+        await until(lambda: cache.stats().errors > 0)
+        other.execute("ROLLBACK")
+    cache.keep(entry_of("b1"))
+    cache.close()
+    cache = cache_at(tmp_path, clock)
+    assert await cache.load(key("a1"), NOW_MS) is None
+    assert await cache.load(key("b1"), NOW_MS) is not None
+    cache.close()
+
+
+async def test_a_label_that_no_row_can_hold_hinders_nobody(tmp_path: Path, clock: Clock) -> None:
+    cache = cache_at(tmp_path, clock)
+    cache.purge("org_1 tag \ud800")
+    cache.keep(entry_of("a", labels=("org_1", "org_1 tag \ud800x")))
+    await until(lambda: cache.stats().errors > 0 or cache.stats().entries_on_disk > 0)
+    cache.keep(entry_of("b"))
+    assert await cache.count("org_1") >= 1
     cache.close()
 
 

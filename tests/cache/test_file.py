@@ -78,6 +78,7 @@ def test_what_is_dropped_or_purged_is_gone_and_said_to_be(tmp_path: Path) -> Non
     gone = written(tmp_path, Put(entry_of("a"), 1), *many, Drop(key("a")), Purge("org_1 model m", 1000))
     assert set(gone) == {key("a")[:16], *(key(f"m{number}")[:16] for number in range(1001))}
     file = file_at(tmp_path)
+    file.start(lambda _: None)
     assert file.read(key("m1000")) is None
     assert file.read(key("m1001")) is not None
     assert (file.count("org_1", -1), file.count("org_1 model m", 1100), file.count("org_2", -1)) == (199, 99, 0)

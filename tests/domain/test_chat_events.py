@@ -29,6 +29,7 @@ from headgate.domain.chat import (
     ThinkingPart,
     ToolCallDelta,
     ToolCallPart,
+    ToolCallStart,
     UsageReport,
 )
 from headgate.domain.chat_events import PIECE_CHARS, collect, spread
@@ -143,7 +144,13 @@ START, TEXT, STOP, END = StreamStart("d", "id", "m"), TextDelta(0, 0, "a"), Stop
         [START, TEXT, OpaqueEvent(0, None, "new", Raw(b"{}")), STOP, END],
         [START, OpaqueEvent(0, 0, "content_block_start", Raw(b"{}")), STOP, END],
         [START, TEXT, ExtrasDelta(None, {"ping/x": Raw(b"1")}), STOP, END],
-        [START, TEXT, ExtrasDelta(0, {"delta/x": Raw(b"1")}), ExtrasDelta(0, {"delta/x": Raw(b"2")}), STOP, END],
+        [START, TEXT, ExtrasDelta(0, {"x": Raw(b"1")}), ExtrasDelta(0, {"x": Raw(b"2")}), STOP, END],
+        [START, TEXT, ExtrasDelta(0, {"message": Raw(b'{"content":"other"}')}), STOP, END],
+        [START, TEXT, ExtrasDelta(0, {"delta/content": Raw(b'[{"type":"text"}]')}), STOP, END],
+        [START, TEXT, ExtrasDelta(None, {"x": Raw(b"1")}), ExtrasDelta(None, {"x": Raw(b"2")}), STOP, END],
+        [START, TEXT, ThinkingDelta(0, 1, "hm"), TextDelta(0, 2, "b"), STOP, END],
+        # Cut in the middle of a call's arguments.
+        [START, ToolCallStart(0, 0, "c", "f"), ToolCallDelta(0, 0, '{"a":'), STOP, END],
     ],
 )
 def test_a_stream_that_is_broken_or_says_what_is_not_known_is_no_answer(events: list[StreamEvent]) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from headgate.cache.entry import Entry
-from headgate.cache.file import PREFIX_BYTES, CacheFile, Drop, Keep, Purge, Put
+from headgate.cache.file import PREFIX_BYTES, CacheFile, Keep, Purge, Put
 from headgate.cache.key import KEY_BYTES
 from headgate.cache.memory import Kept, Memory
 
@@ -68,6 +68,7 @@ class ExactCache:
         self._timeouts = 0
         self._errors = 0
         self._reading: ThreadPoolExecutor | None = None
+        self._scanning: ThreadPoolExecutor | None = None
         if file is not None:
             contents = file.contents
             self._secrets.update(contents.secrets)
@@ -76,7 +77,9 @@ class ExactCache:
             loop = asyncio.get_running_loop()
             self._reading = ThreadPoolExecutor(1, "headgate-cache-reader")
             file.start(lambda gone: _tell(loop, self._forget_on_disk, gone))
-            self._reading.submit(lambda: _tell(loop, self._on_disk.update, file.keys()))
+            # What looks through all of the file has a thread of its own: who looks for one row does not wait for it.
+            self._scanning = ThreadPoolExecutor(1, "headgate-cache-scanner")
+            self._scanning.submit(lambda: _tell(loop, self._on_disk.update, file.keys()))
 
     def secret_of(self, organization_id: str) -> bytes:
         """Return what the keys of an organization are made with; made at its first use."""
@@ -126,8 +129,18 @@ class ExactCache:
         self._memory.put(kept)
         return kept
 
-    def keep(self, entry: Entry) -> None:
-        """Keep an answer, in place of the one that has its key."""
+    @property
+    def moment(self) -> int:
+        """Where in the order of keeping and purging it is now; see `keep`."""
+        return self._seq
+
+    def keep(self, entry: Entry, asked_at: int | None = None) -> None:
+        """Keep an answer, in place of the one that has its key.
+
+        ``asked_at`` is the `moment` at which it was asked for: what was purged since is not kept.
+        """
+        if asked_at is not None and any(self._purges.get(label, -1) > asked_at for label in entry.labels):
+            return
         self._seq += 1
         self._memory.put(self._kept(entry, self._seq))
         if self._file is not None and self._file.put(Put(entry, self._seq)):
@@ -137,14 +150,9 @@ class ExactCache:
         """Say that what was made of an answer in memory weighs so much."""
         self._memory.charge(key, more_bytes)
 
-    def forget(self, key: bytes) -> None:
-        """Forget one answer."""
-        self._memory.drop(key)
-        if self._file is not None and key[:PREFIX_BYTES] in self._on_disk:
-            self._file.put(Drop(key))
-
     def purge(self, label: str) -> None:
-        """Forget, from now on, every answer that has ``label``; what is kept later stays."""
+        """Forget, from now on, every answer that has ``label``; what is asked for and kept later stays."""
+        self._seq += 1
         self._purges[label] = self._seq
         if self._file is not None:
             self._file.put(Purge(label, self._seq))
@@ -152,13 +160,13 @@ class ExactCache:
     async def count(self, label: str) -> int:
         """Return how many answers a purge would forget: those on the disk, or in memory where there is no disk."""
         after = self._purges.get(label, -1)
-        if self._file is None or self._reading is None:
+        if self._file is None or self._scanning is None:
             now_ms = self._clock_ms()
             there = [each for each in self._memory.all() if each.entry.is_there(now_ms) and not self._is_purged(each)]
             return sum(label in each.entry.labels for each in there)
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._reading, self._file.count, label, after)
+            return await loop.run_in_executor(self._scanning, self._file.count, label, after)
         except sqlite3.Error:
             self._errors += 1
             return 0
@@ -181,8 +189,9 @@ class ExactCache:
 
     def close(self) -> None:
         """Write what waits and close the file."""
-        if self._reading is not None:
-            self._reading.shutdown(wait=True, cancel_futures=True)
+        for threads in (self._reading, self._scanning):
+            if threads is not None:
+                threads.shutdown(wait=True, cancel_futures=True)
         if self._file is not None:
             self._file.close()
 

@@ -36,14 +36,25 @@ CREATE INDEX entry_stale ON entry (stale_until_ms);
 CREATE TABLE secret (organization_id TEXT PRIMARY KEY, secret BLOB NOT NULL);
 CREATE TABLE purge (label TEXT PRIMARY KEY, seq INTEGER NOT NULL);
 """
+_READ: Final = (
+    "SELECT seq, created_at_ms, expires_at_ms, stale_until_ms, labels, is_packed, checksum, payload"
+    " FROM entry WHERE key = ?"
+)
+_COUNT: Final = (
+    "SELECT count(*) FROM entry WHERE seq > ? AND stale_until_ms > ?"
+    " AND EXISTS (SELECT 1 FROM json_each(labels) AS each WHERE each.value = ?)"
+)
 _PACK_FROM_BYTES: Final = 4096
 _MOST_WAITING: Final = 4096
 """Writes that wait; beyond that they are dropped, for they come faster than the disk takes them."""
 _BATCH: Final = 256
 _GATHER_S: Final = 0.02
+_TIDY_EVERY_S: Final = 60.0
 _EVICT_SHARE: Final = 0.1
 _SWEEP_ROWS: Final = 500
 """A purge is carried out on the disk by so many rows at a time, between which others are written."""
+_MARK_S: Final = 1.0
+"""How long a count waits for what was kept before it."""
 _WARN_EVERY_S: Final = 60.0
 _log: Final = logging.getLogger("headgate.cache")
 
@@ -83,7 +94,19 @@ class Purge(NamedTuple):
     seq: int
 
 
-_Write = Put | Drop | Keep | Purge
+class Mark(NamedTuple):
+    """Say when all that was asked before has been written."""
+
+    written: threading.Event
+
+
+class Heal(NamedTuple):
+    """The reading thread found the file to be no database any more."""
+
+    error: sqlite3.Error
+
+
+_Write = Heal | Put | Drop | Keep | Purge | Mark
 
 
 class CacheFile:
@@ -98,8 +121,9 @@ class CacheFile:
         self._path = path
         self._most_bytes = most_bytes
         self._clock_ms = clock_ms
-        self._writes: queue.Queue[_Write | None] = queue.Queue(_MOST_WAITING)
+        self._writes: queue.Queue[_Write | None] = queue.Queue()
         self._warned_at = -_WARN_EVERY_S
+        self._tidied_at = -_TIDY_EVERY_S
         self._on_gone: Callable[[Iterable[bytes] | None], None] = _nobody
         self.dropped = 0
         """Writes that were left out because too many waited or the disk refused them."""
@@ -125,19 +149,17 @@ class CacheFile:
         self._thread.start()
 
     def put(self, write: _Write) -> bool:
-        """Have something written soon; False where too much waits already."""
-        try:
-            self._writes.put_nowait(write)
-        except queue.Full:
+        """Have something written soon; False where so much waits that an answer is left out. Nothing else is."""
+        if isinstance(write, Put) and self._writes.qsize() >= _MOST_WAITING:
             self.dropped += 1
             return False
+        self._writes.put(write)
         return True
 
     def close(self) -> None:
         """Write what waits and close."""
         if self._thread.is_alive():
-            with contextlib.suppress(queue.Full):
-                self._writes.put(None, timeout=1.0)
+            self._writes.put(None)
             self._thread.join(5.0)
         for connection in (self._writer, self._reader):
             with contextlib.suppress(sqlite3.Error):
@@ -146,10 +168,14 @@ class CacheFile:
     # What the reading thread asks
 
     def keys(self) -> set[bytes]:
-        """Return the beginnings of all keys; empty where they cannot be read."""
+        """Return the beginnings of all keys; empty where they cannot be read.
+
+        From any thread, by a connection of its own.
+        """
         try:
-            rows = self._reader.execute(f"SELECT substr(key, 1, {PREFIX_BYTES}) FROM entry")  # noqa: S608
-            return {row[0] for row in rows}
+            with contextlib.closing(self._connect_to_read()) as connection:
+                rows = connection.execute(f"SELECT substr(key, 1, {PREFIX_BYTES}) FROM entry")  # noqa: S608
+                return {row[0] for row in rows}
         except sqlite3.Error as error:
             self._failed("its keys cannot be read", error)
             return set()
@@ -160,11 +186,12 @@ class CacheFile:
         Raises:
             sqlite3.Error: the file cannot be read now.
         """
-        row = self._reader.execute(
-            "SELECT seq, created_at_ms, expires_at_ms, stale_until_ms, labels, is_packed, checksum, payload"
-            " FROM entry WHERE key = ?",
-            (key,),
-        ).fetchone()
+        try:
+            row = self._reader.execute(_READ, (key,)).fetchone()
+        except sqlite3.Error as error:
+            if _is_corrupt(error):
+                self.put(Heal(error))
+            raise
         if row is None:
             return None
         seq, created, expires, stale, labels, is_packed, checksum, payload = row
@@ -186,39 +213,53 @@ class CacheFile:
         return entry, seq
 
     def count(self, label: str, after_seq: int) -> int:
-        """Return how many answers have ``label`` and are younger than ``after_seq``.
+        """Return how many answers have ``label`` and are younger than ``after_seq``, those just kept among them.
+
+        From any thread but the two others', by a connection of its own.
 
         Raises:
             sqlite3.Error: the file cannot be read now.
         """
-        row = self._reader.execute(
-            "SELECT count(*) FROM entry WHERE seq > ? AND stale_until_ms > ?"
-            " AND EXISTS (SELECT 1 FROM json_each(labels) AS each WHERE each.value = ?)",
-            (after_seq, self._clock_ms(), label),
-        ).fetchone()
+        mark = Mark(threading.Event())
+        if self.put(mark):
+            mark.written.wait(_MARK_S)
+        with contextlib.closing(self._connect_to_read()) as connection:
+            row = connection.execute(_COUNT, (after_seq, self._clock_ms(), label)).fetchone()
         return int(row[0])
 
     # The writing thread
 
     def _run(self) -> None:
-        while (first := self._writes.get()) is not None:
-            time.sleep(_GATHER_S)
-            batch, is_last = [first], False
-            while len(batch) < _BATCH:
+        owed: list[_Write] = []
+        """What the disk refused and must not be lost: purges, secrets."""
+        is_last = False
+        while not is_last:
+            batch = owed
+            try:
+                first = self._writes.get(timeout=_TIDY_EVERY_S)
+            except queue.Empty:
+                first = None
+            else:
+                if first is None:
+                    is_last = True
+                else:
+                    time.sleep(_GATHER_S)
+                    batch = [*owed, first]
+            while len(batch) < _BATCH and not is_last:
                 try:
                     write = self._writes.get_nowait()
                 except queue.Empty:
                     break
                 if write is None:
                     is_last = True
-                    break
-                batch.append(write)
-            self._carry_out(batch)
-            if is_last:
-                return
+                else:
+                    batch.append(write)
+            owed = self._carry_out(batch)
 
-    def _carry_out(self, batch: list[_Write]) -> None:
+    def _carry_out(self, batch: list[_Write]) -> list[_Write]:
+        """Write a batch and tidy up; return what could not be written and must be."""
         gone: list[bytes] = []
+        owed: list[_Write] = []
         try:
             with self._writer:  # One transaction.
                 self._writer.execute("BEGIN")
@@ -227,16 +268,22 @@ class CacheFile:
             for write in batch:
                 if isinstance(write, Purge):
                     self._sweep(write, gone)
-            self._stay_within(gone)
-        except sqlite3.Error as error:
+                elif isinstance(write, Mark):
+                    write.written.set()
+            self._tidy(gone)
+        except (sqlite3.Error, ValueError) as error:
             gone += [write.entry.key for write in batch if isinstance(write, Put)]
-            self.dropped += len(batch)
+            self.dropped += sum(isinstance(write, Put) for write in batch)
             self._failed("answers cannot be written", error)
-            if self._heal(error, gone):
-                self._on_gone(None)
-                return
+            if isinstance(error, sqlite3.Error):
+                # A value that no row can hold is no better the next time; all else is.
+                owed = [write for write in batch if isinstance(write, Purge | Keep)]
+                if self._heal(error, gone):
+                    self._on_gone(None)
+                    return owed
         if gone:
             self._on_gone([key[:PREFIX_BYTES] for key in gone])
+        return owed
 
     def _write(self, write: _Write, gone: list[bytes]) -> None:
         if isinstance(write, Put):
@@ -246,8 +293,12 @@ class CacheFile:
             gone.append(write.key)
         elif isinstance(write, Keep):
             self._writer.execute("INSERT OR IGNORE INTO secret VALUES (?, ?)", write)
-        else:
-            self._writer.execute("INSERT OR REPLACE INTO purge VALUES (?, ?)", write)
+        elif isinstance(write, Heal):
+            raise write.error
+        elif isinstance(write, Purge):
+            # Half a surrogate pair has no place in a row: nothing that is kept has such a label there either.
+            label = write.label.encode("utf-8", "replace").decode()
+            self._writer.execute("INSERT OR REPLACE INTO purge VALUES (?, ?)", (label, write.seq))
 
     def _sweep(self, purge: Purge, gone: list[bytes]) -> None:
         """Delete what a purge has made unreachable."""
@@ -256,7 +307,7 @@ class CacheFile:
             rows = self._writer.execute(
                 "SELECT key, seq, EXISTS (SELECT 1 FROM json_each(labels) AS each WHERE each.value = ?)"
                 " FROM entry WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
-                (purge.label, after, purge.seq, _SWEEP_ROWS),
+                (purge.label.encode("utf-8", "replace").decode(), after, purge.seq, _SWEEP_ROWS),
             ).fetchall()
             if not rows:
                 return
@@ -269,8 +320,12 @@ class CacheFile:
             self._writer.executemany("DELETE FROM entry WHERE key = ?", [(key,) for key in keys])
         gone += keys
 
-    def _stay_within(self, gone: list[bytes]) -> None:
-        """Delete what is past its time, then the oldest, where the file has become too large."""
+    def _tidy(self, gone: list[bytes]) -> None:
+        """Delete what is past its time now and then, and the oldest where the file has become too large."""
+        now = time.monotonic()
+        if now - self._tidied_at >= _TIDY_EVERY_S:
+            self._tidied_at = now
+            self._delete(self._past_their_time(), gone)
         while (used := self._used()) > self._most_bytes:
             keys = self._past_their_time() or self._oldest()
             if not keys:
@@ -324,12 +379,16 @@ class CacheFile:
                 writer.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
             elif version != VERSION:
                 raise sqlite3.DatabaseError(f"malformed: version {version}, not {VERSION}")
-            reader = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=0.05)
-            reader.execute("PRAGMA query_only = ON")
+            reader = self._connect_to_read()
         except BaseException:
             writer.close()
             raise
         return writer, reader
+
+    def _connect_to_read(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=0.05)
+        connection.execute("PRAGMA query_only = ON")
+        return connection
 
     def _contents(self) -> Contents:
         secrets = dict(self._writer.execute("SELECT organization_id, secret FROM secret").fetchall())

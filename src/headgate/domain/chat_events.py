@@ -40,6 +40,11 @@ from headgate.domain.chat import (
 PIECE_CHARS: Final = 256
 """Texts that came whole are streamed in pieces of this length, so that clients show them as they are used to."""
 _SILENT: Final = (b"null", b"[]", b"{}")
+_TAKEN: Final = frozenset({"message", "delta", "index", "finish_reason", "logprobs"})
+"""Members of a choice that the hub's own fields are written as."""
+_BESIDE: Final = frozenset({"message/annotations", "message/reasoning_details"})
+"""Members of a message that stand beside what the hub says of it."""
+_NOWHERE: Final = (-1, -1)
 _decode: Final = msgspec.json.Decoder().decode
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -112,16 +117,27 @@ def collect(events: Iterable[StreamEvent]) -> ChatResponse:
         ValueError: it is not complete, or said what no whole answer of the hub holds.
     """
     answer, has_ended = _Answer(), False
+    place, say = _NOWHERE, _silence
     for event in events:
+        if type(event) is TextDelta and (event.choice, event.part) == place:
+            say(event.text)  # As nearly all events of a stream are.
+            continue
         if has_ended:
             raise ValueError("the stream goes on after its end")
+        place = _NOWHERE
         if isinstance(event, StreamEnd):
             has_ended = True
-        else:
-            answer.add(event)
+            continue
+        pieces = answer.add(event)
+        if type(event) is TextDelta and pieces is not None:
+            place, say = (event.choice, event.part), pieces.append
     if not has_ended:
         raise ValueError("the stream has no end")
     return answer.whole()
+
+
+def _silence(text: str) -> None:
+    del text
 
 
 class _Answer:
@@ -133,20 +149,23 @@ class _Answer:
         self._usage: UsageReport | None = None
         self._choices: dict[int, _Choice] = {}
 
-    def add(self, event: StreamEvent) -> None:
+    def add(self, event: StreamEvent) -> list[str] | None:
+        """Take an event; return where more of its text goes, if it has any."""
         if isinstance(event, StreamStart):
             self._start, self._extras = event, dict(event.extras)
         elif isinstance(event, UsageReport):
             self._usage = event
         elif isinstance(event, ExtrasDelta) and event.choice is None:
-            if any("/" in name for name in event.extras):
-                raise ValueError("an event says what only a stream can")
-            self._extras.update(event.extras)
+            for name, value in event.extras.items():
+                if "/" in name or bytes(self._extras.get(name, value)) != bytes(value):
+                    raise ValueError(f"no whole answer can say {name} as this stream did")
+                self._extras[name] = value
         else:
             index = getattr(event, "choice", None)
             if index is None:
                 raise ValueError(f"the stream broke off: {type(event).__name__}")
-            self._choices.setdefault(index, _Choice()).add(event)
+            return self._choices.setdefault(index, _Choice()).add(event)
+        return None
 
     def whole(self) -> ChatResponse:
         start, usage = self._start, self._usage
@@ -174,7 +193,7 @@ class _Choice:
         self._logprobs: dict[str, list[Any] | None] = {}
         self._extras: Extras = {}
 
-    def add(self, event: StreamEvent) -> None:
+    def add(self, event: StreamEvent) -> list[str] | None:
         if isinstance(event, Stop):
             self._stop = event
         elif isinstance(event, LogprobsDelta):
@@ -184,19 +203,25 @@ class _Choice:
         elif isinstance(event, ExtrasDelta):
             for name, value in event.extras.items():
                 place = name.replace("delta/", "message/", 1)
+                if place in _TAKEN or (place.startswith("message/") and place not in _BESIDE):
+                    raise ValueError(f"no whole answer can say {name} beside what it says already")
                 before = self._extras.get(place)
                 self._extras[place] = value if before is None else _joined(name, before, value)
         elif not isinstance(event, PartEnd):
             number = getattr(event, "part", None)
             if number is None:
                 raise ValueError(f"no whole answer can say an event of this kind: {type(event).__name__}")
-            self._parts.setdefault(number, _Part()).add(event)
+            return self._parts.setdefault(number, _Part()).add(event)
+        return None
 
     def whole(self, index: int) -> Choice:
         stop = self._stop
         if stop is None:
             raise ValueError("a choice was not finished")
         parts = tuple([part.whole() for _, part in sorted(self._parts.items())])
+        kinds = [type(part) for part in parts if not (isinstance(part, ThinkingPart) and part.signature)]
+        if any(kinds[at : at + 3] == [TextPart, ThinkingPart, TextPart] for at in range(len(kinds))):
+            raise ValueError("text and thoughts take turns, which only a stream can say")
         logprobs = Raw(_encode(self._logprobs)) if self._logprobs else None
         return Choice(index, parts, stop.reason, stop.native_stop, logprobs, self._extras)
 
@@ -219,7 +244,7 @@ class _Part:
         self._call: ToolCallStart | None = None
         self._extras: Extras = {}
 
-    def add(self, event: StreamEvent) -> None:
+    def add(self, event: StreamEvent) -> list[str]:
         if isinstance(event, SignatureDelta):
             self._signature = (self._signature or "") + event.signature
             self._be(ThinkingPart)
@@ -238,6 +263,7 @@ class _Part:
             self._extras.update(event.extras)
         else:
             raise ValueError(f"no whole answer can say an event of this kind: {type(event).__name__}")
+        return self._pieces
 
     def _be(self, kind: type) -> None:
         if self._kind not in (None, kind):
@@ -250,6 +276,8 @@ class _Part:
             call = self._call
             if call is None:
                 raise ValueError("a tool call has no beginning")
+            if not call.custom:
+                _decode(text or "{}")  # Cut in the middle, it would be no JSON where others write it as JSON.
             return ToolCallPart(call.call_id, call.name, text, call.custom, extras={**call.extras, **self._extras})
         if self._kind is ThinkingPart:
             return ThinkingPart(text, self._signature)

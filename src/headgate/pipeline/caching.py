@@ -68,7 +68,8 @@ class Sought(Struct, frozen=True, gc=False):
     control: CacheControl
     key: bytes
     ttl_s: float
-    scope_id: str
+    asked_at: int
+    """The cache's `ExactCache.moment`: what is purged from now on is not kept when the answer comes."""
 
 
 async def answer(
@@ -130,7 +131,9 @@ def _sought(cache: ResponseCache, policy: CachePolicy, asked: Asked, trace: Trac
         and is_time_bound(request, 1970 + call.started_at_ms // _YEAR_MS)
     ):
         ttl_s = TIME_BOUND_TTL_S
-    return Sought(policy, control, key_of(cache.exact.secret_of(key.path[0].id), partition, canonical), ttl_s, scope_id)
+    return Sought(
+        policy, control, key_of(cache.exact.secret_of(key.path[0].id), partition, canonical), ttl_s, cache.exact.moment
+    )
 
 
 def scope_id_of(scope: CacheScope, key: VirtualKey, end_user: str | None) -> str:
@@ -259,7 +262,7 @@ class _Stage:
 
     def _keep(self, tape: Tape, settled: Settled) -> None:
         """Keep the answer, or note why it is not kept."""
-        trace = self._trace
+        trace, sought = self._trace, self._sought
         deployment, note = trace.deployment, trace.cache
         assert deployment is not None, "it was sent"
         assert note is not None, "it was looked for"
@@ -270,7 +273,7 @@ class _Stage:
         if reason is None:
             assert recorded is not None, "it can be read"
             try:
-                self._cache.exact.keep(self._entry(pack(recorded)))
+                self._cache.exact.keep(self._entry(pack(recorded)), sought.asked_at)
             except (ValueError, RecursionError):
                 reason = "unreadable"
         trace.cache = replace(note, is_stored=reason is None, reason=note.reason or reason)

@@ -13,7 +13,7 @@ from typing import Final
 
 BEGIN_AT_S: Final = 0.02
 """Where a turn of the loop takes longer, twice running, streams begin to rest."""
-REST_S: Final = 0.02
+REST_S: Final = 0.05
 """How long a stream rests then at the least."""
 AT_ONCE: Final = 16
 """So many streams are woken in one turn of the loop: some two milliseconds of work."""
