@@ -211,11 +211,7 @@ async def open_gateway(
         )
         draining = Draining()
         listeners = await _listen(
-            settings.server,
-            sockets,
-            tls,
-            gateway,
-            plane,
+            *(settings.server, sockets, tls, gateway, plane),
             reloader=reloader,
             meter=meter,
             token=token,

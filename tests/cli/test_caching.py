@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.gateway import environment, headgate, running
+from tests.cli.gateway import chat, environment, headgate, running, wait_for
 from tests.cli.limits_api import KEY, ORGANIZATION, TEAM, LimitsApi
 
 REPORT = {
@@ -28,7 +28,11 @@ REPORT = {
     "store": None,
 }
 PURGED = {"purged": f"{ORGANIZATION} model gpt-4o", "entries": 3, "dry_run": False}
-CONFIGURATION = "cache: {exact: {ttl: 10m}}\n"
+CONFIGURATION = """\
+cache: {exact: {ttl: 10m}}
+providers: {sandbox: {kind: sandbox}}
+models: [{alias: sandbox/*, deployments: [{provider: sandbox}]}]
+"""
 
 
 def asked(api: LimitsApi, answer: str, *arguments: str) -> tuple[int, str]:
@@ -122,6 +126,19 @@ def test_a_gateway_with_a_cache_is_asked_and_purged(caching: tuple[str, Path]) -
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    assert run("cache", "stats")["store"] is not None
-    purged = run("cache", "purge", "--organization", "default")
-    assert (purged["entries"], purged["dry_run"]) == (0, False)
+    def statuses() -> list[str]:
+        return [each["cache"]["status"] for each in run("requests", "list")["data"]]
+
+    made = run("keys", "create", "cached", "--scope", "default/default", "--sandbox")
+    purge = ("cache", "purge", "--organization", "default", "--key", made["id"])
+    assert [chat(url, made["secret"]) for _ in range(2)] == [200, 200]
+    wait_for(lambda: statuses() == ["hit-exact", "miss"])
+    # What was kept a moment ago is counted once it is on the disk.
+    wait_for(lambda: run(*purge, "--dry-run")["entries"] == 1)
+    purged = run(*purge)
+    assert (purged["purged"].endswith(f" key {made['id']}"), purged["entries"], purged["dry_run"]) == (True, 1, False)
+    assert chat(url, made["secret"]) == 200
+    wait_for(lambda: statuses() == ["miss", "hit-exact", "miss"])
+    found = run("cache", "stats")
+    assert (found["requests"], found["hits_exact"], found["misses"], found["stored"]) == (3, 1, 2, 2)
+    assert (found["saved_output_tokens"] > 0, found["store"]["errors"]) == (True, 0)

@@ -1,0 +1,1 @@
+"""Was it answered before: answers that are kept and given again, within a tenant by construction."""
