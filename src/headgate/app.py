@@ -211,22 +211,32 @@ async def open_gateway(
         )
         draining = Draining()
         listeners = await _listen(
-            *(settings.server, sockets, tls, gateway, plane),
+            settings.server,
+            sockets,
+            tls,
+            gateway,
+            plane,
             reloader=reloader,
             meter=meter,
             token=token,
             draining=draining,
         )
         stack.push_async_callback(_drain, listeners, draining, settings.server.drain, hurry or asyncio.Event())
-        yield Running(
-            url=listeners[0].url,
-            admin_url=listeners[-1].url,
-            admin_token_source=token_source,
-            first_key=first_key,
-            providers_on=tuple(assembly.current.configured.providers),
-            providers_off=tuple(f"{name}: {reason}" for name, reason in assembly.current.off.items()),
-            reloader=reloader,
-        )
+        yield _running(listeners, assembly, reloader, token_source, first_key)
+
+
+def _running(
+    listeners: Sequence[Listener], assembly: Assembly, reloader: Reloader, token_source: str, first_key: FirstKey | None
+) -> Running:
+    return Running(
+        url=listeners[0].url,
+        admin_url=listeners[-1].url,
+        admin_token_source=token_source,
+        first_key=first_key,
+        providers_on=tuple(assembly.current.configured.providers),
+        providers_off=tuple(f"{name}: {reason}" for name, reason in assembly.current.off.items()),
+        reloader=reloader,
+    )
 
 
 def _open_or_migrate(url: str) -> Database:
