@@ -397,7 +397,7 @@ class CacheFile:
         self.size = self._used()
         return Contents(secrets, purges, last.fetchone()[0] or 0)
 
-    def _failed(self, what: str, error: sqlite3.Error) -> None:
+    def _failed(self, what: str, error: Exception) -> None:
         self.errors += 1
         now = time.monotonic()
         if now - self._warned_at >= _WARN_EVERY_S:
