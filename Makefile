@@ -126,6 +126,11 @@ bench: .venv/.dev ## the benchmark against nginx and a direct call (ARGS="--quic
 	$(if $(filter 1,$(PEERS)),$(call need,npm,nodejs npm))
 	PYTHONPATH=src $(BIN)/python -m bench $(if $(filter 1,$(PEERS)),--peers) $(ARGS)
 
+.PHONY: bench-cache
+bench-cache: .venv/.dev ## what the response cache costs, and that no tenant gets another's answer (a million cases)
+	$(call need,cc,gcc libc6-dev)
+	PYTHONPATH=src $(BIN)/python -m bench.cache $(ARGS)
+
 .PHONY: prove
 prove: .venv/.dev ## the long acceptance figures: keys, ledger, budgets, reload, overload, resilience, soak, fuzzing (about three hours)
 	PYTHONPATH=src $(BIN)/python -m bench.keys

@@ -4,6 +4,7 @@ A key is a keyed digest under a secret of the organization. Nobody who reads the
 asked, and answers whose secret is destroyed are found no more.
 """
 
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -51,6 +52,14 @@ def key_of(secret: bytes, partition: Partition, canonical: bytes) -> bytes:
         partition: who shares the answer.
         canonical: what is asked, as `headgate.cache.canonical` writes it.
     """
+    digest = _begun(secret, partition).copy()
+    digest.update(canonical)
+    return digest.digest()
+
+
+@lru_cache(maxsize=4096)
+def _begun(secret: bytes, partition: Partition) -> blake2b:
+    """Return the digest as far as it is the same for all that the partition's callers ask. Nobody changes it."""
     if len(secret) < KEY_BYTES:
         raise ValueError("a cache's secret has at least 32 bytes")
     digest = blake2b(key=secret[:64], digest_size=KEY_BYTES, person=b"headgate-cache")
@@ -59,8 +68,7 @@ def key_of(secret: bytes, partition: Partition, canonical: bytes) -> bytes:
         part = getattr(partition, name).encode("utf-8", "surrogatepass")
         digest.update(len(part).to_bytes(4))
         digest.update(part)
-    digest.update(canonical)
-    return digest.digest()
+    return digest
 
 
 def entry_id(key: bytes) -> str:
