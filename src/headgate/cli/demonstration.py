@@ -55,6 +55,7 @@ def demo(port: int, log_level: str) -> int:
         print(f"  export HEADGATE_URL=http://127.0.0.1:{port} HEADGATE_DATA_DIR={directory} HEADGATE_API_KEY={keys[0]}")
         print("  headgate requests")
         print("  headgate usage --sandbox --group-by team,model")
+        print("  headgate cache stats")
         print("  headgate keys list", flush=True)
         stop = threading.Event()
         traffic = threading.Thread(target=send_traffic, args=(port, keys, stop), daemon=True)
@@ -107,7 +108,9 @@ def send_traffic(port: int, keys: Sequence[str], stop: threading.Event) -> None:
         if stop.wait(_PAUSE_S) or not keys:
             return
         model, stream = _SCRIPTS[turn % len(_SCRIPTS)]
-        question = {"role": "user", "content": f"Question {turn + 1} of the demo"}
+        # Every second round asks what the one before it asked, so that the cache has something to show.
+        number = turn % len(_SCRIPTS) + turn // (2 * len(_SCRIPTS)) * len(_SCRIPTS)
+        question = {"role": "user", "content": f"Question {number + 1} of the demo"}
         body = msgspec.json.encode({"model": model, "stream": stream, "messages": [question]})
         _status(port, "POST", "/v1/chat/completions", body, keys[turn % len(keys)])
 
