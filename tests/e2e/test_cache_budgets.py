@@ -1,4 +1,4 @@
-"""Budgets hold with the cache on: what is given again or read along costs nothing, and all that is paid for is posted."""
+"""Budgets hold with the cache on: what is given again or read along costs nothing; what is paid for is posted."""
 
 import concurrent.futures
 import json
