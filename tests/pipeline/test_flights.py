@@ -15,13 +15,6 @@ from tests.pipeline.test_idempotency import Sent
 class Watched(Sent):
     """A reply whose client can leave."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.give_up: Callable[[float], None] | None = None
-
-    def watch_client(self, patience_s: float, give_up: Callable[[float], None] | None = None) -> None:
-        self.patience_s, self.give_up = patience_s, give_up
-
     def leave(self) -> None:
         assert self.give_up is not None
         assert self.patience_s is not None

@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import json
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -54,10 +54,11 @@ class Sent:
         self.headers: list[tuple[bytes, bytes]] = []
         self.body = b""
         self.patience_s: float | None = None
+        self.give_up: Callable[[float], None] | None = None
         self.waits: Awaitable[None] | None = None
 
-    def watch_client(self, patience_s: float) -> None:
-        self.patience_s = patience_s
+    def watch_client(self, patience_s: float, give_up: Callable[[float], None] | None = None) -> None:
+        self.patience_s, self.give_up = patience_s, give_up
 
     def stop_watching(self) -> None:
         self.stopped = True
