@@ -34,7 +34,9 @@ _FITS: Final = absent(
 )
 _QUEUE: Final = absent("no request waits in a queue by priority")
 _FALLBACK_ACCESS: Final = translated("a fallback is asked only where the key may use its name: there is no other way")
-_CACHE: Final = not_built("response caching", "every request goes to its provider")
+_CACHE: Final = absent(
+    "nothing is cached before the file says so: `cache: {exact: {ttl: 1h}}` keeps answers within an organization"
+)
 _GUARDRAILS: Final = not_built("guardrails", "neither input nor output is checked")
 _TELEMETRY: Final = not_built(
     "metrics, traces and callbacks", "records stay in Headgate: read them with `headgate usage`"
