@@ -35,7 +35,7 @@ TIME_BOUND_TTL_S: Final = 300.0
 
 _STATEFUL: Final = frozenset({"previous_response_id", "conversation", "background", "container", "context_management"})
 """Members that refer to what a provider keeps."""
-_SERVER_TOOLS: Final = frozenset({"web_search_options", "mcp_servers", "search_parameters", "plugins", "extra_body"})
+_SERVER_TOOLS: Final = frozenset({"web_search_options", "mcp_servers", "search_parameters", "plugins"})
 """Members that let a provider look something up."""
 _WORD: Final = re.compile(r"[^\W\d_]+|\b20\d\d\b")
 _TIME_BOUND: Final = frozenset(

@@ -54,8 +54,6 @@ class CacheDesk:
     def purge(self, label: str) -> int:
         """See that no answer of before that bears ``label`` is given any more; return how many there were.
 
-        Those of the last moments, which wait to be written, are purged and not counted.
-
         Raises:
             OverloadedError: the event loop did not answer in time. What had begun goes on.
         """

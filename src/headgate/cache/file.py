@@ -104,6 +104,8 @@ class Heal(NamedTuple):
     """The reading thread found the file to be no database any more."""
 
     error: sqlite3.Error
+    reader: sqlite3.Connection
+    """The connection that found it; where there is another one by now, the file is another one too."""
 
 
 _Write = Heal | Put | Drop | Keep | Purge | Mark
@@ -186,11 +188,12 @@ class CacheFile:
         Raises:
             sqlite3.Error: the file cannot be read now.
         """
+        reader = self._reader
         try:
-            row = self._reader.execute(_READ, (key,)).fetchone()
+            row = reader.execute(_READ, (key,)).fetchone()
         except sqlite3.Error as error:
             if _is_corrupt(error):
-                self.put(Heal(error))
+                self.put(Heal(error, reader))
             raise
         if row is None:
             return None
@@ -294,11 +297,10 @@ class CacheFile:
         elif isinstance(write, Keep):
             self._writer.execute("INSERT OR IGNORE INTO secret VALUES (?, ?)", write)
         elif isinstance(write, Heal):
-            raise write.error
+            if write.reader is self._reader:
+                raise write.error
         elif isinstance(write, Purge):
-            # Half a surrogate pair has no place in a row: nothing that is kept has such a label there either.
-            label = write.label.encode("utf-8", "replace").decode()
-            self._writer.execute("INSERT OR REPLACE INTO purge VALUES (?, ?)", (label, write.seq))
+            self._writer.execute("INSERT OR REPLACE INTO purge VALUES (?, ?)", (_storable(write.label), write.seq))
 
     def _sweep(self, purge: Purge, gone: list[bytes]) -> None:
         """Delete what a purge has made unreachable."""
@@ -307,7 +309,7 @@ class CacheFile:
             rows = self._writer.execute(
                 "SELECT key, seq, EXISTS (SELECT 1 FROM json_each(labels) AS each WHERE each.value = ?)"
                 " FROM entry WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
-                (purge.label.encode("utf-8", "replace").decode(), after, purge.seq, _SWEEP_ROWS),
+                (_storable(purge.label), after, purge.seq, _SWEEP_ROWS),
             ).fetchall()
             if not rows:
                 return
@@ -438,6 +440,11 @@ def _checksum(key: bytes, labels: str, numbers: tuple[int, ...], payload: bytes)
     digest = blake2b(payload, digest_size=8)
     digest.update(key + labels.encode() + repr(numbers).encode())
     return digest.digest()
+
+
+def _storable(label: str) -> str:
+    """Return a label as a row can hold it: half a surrogate pair has no place there, and no kept answer has it."""
+    return label.encode("utf-8", "replace").decode()
 
 
 def _is_corrupt(error: sqlite3.Error) -> bool:

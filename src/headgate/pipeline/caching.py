@@ -221,7 +221,9 @@ class _Stage:
         entry, control = kept.entry, sought.control
         left_ms, age_ms = kept.left_ms(now_ms, self._gateway.clock()), now_ms - entry.created_at_ms
         stale_s = min(sought.policy.stale_if_error_s, control.stale_if_error_s or sought.policy.stale_if_error_s)
-        if control.stale_if_error_s != 0 and left_ms + stale_s * 1000 > 0:
+        # Who wants the provider's own word does not want an old one in an outage, unless he says so.
+        wants_stale = not control.no_cache if control.stale_if_error_s is None else control.stale_if_error_s > 0
+        if wants_stale and left_ms + stale_s * 1000 > 0:
             self._stale = kept
         if control.no_cache or left_ms <= 0:
             return None
@@ -231,13 +233,10 @@ class _Stage:
             return None
         return kept
 
-    async def _give(self, kept: Kept, *, is_stale: bool = False) -> Settled | None:
+    async def _give(self, kept: Kept) -> Settled | None:
         """Give a kept answer; where it cannot be said in the caller's format, ask the provider after all."""
-        replay = Replay(self._turn)
-        if await replay.kept(kept, self._cache.marker, is_stale=is_stale):
+        if await Replay(self._turn).kept(kept, self._cache.marker):
             return NOTHING_USED
-        if is_stale:
-            return None
         self._stale = None
         return await self._lead()
 
@@ -257,11 +256,12 @@ class _Stage:
             settled = settled or await settle(trace)
         except HeadgateError as error:
             tape.fail(error)
-            if self._may_give_stale():
-                assert self._stale is not None, "it was looked for"
-                given = await self._give(self._stale, is_stale=True)
-                if given is not None:
-                    return None  # What the tries that failed are billed for is settled as ever.
+            stale = self._stale
+            if stale is not None and self._may_give_stale():
+                # Before the answer's own figures take the place of what the last try is billed for.
+                used = await settle(trace)
+                if await Replay(self._turn).kept(stale, self._cache.marker, is_stale=True):
+                    return used
             raise
         except BaseException:
             tape.fail(_LEFT if self._reply.client_gone else _BROKEN)
@@ -276,7 +276,7 @@ class _Stage:
     def _may_give_stale(self) -> bool:
         """Whether providers failed, all of them, before anything reached the caller."""
         reply = self._reply
-        return self._stale is not None and bool(self._trace.attempts) and not (reply.begun or reply.client_gone)
+        return bool(self._trace.attempts) and not (reply.begun or reply.client_gone)
 
     def _note(self, status: CacheStatus, reason: str | None = None) -> None:
         self._trace.cache = CacheNote(status, reason, entry_id(self._sought.key))
@@ -304,7 +304,8 @@ class _Stage:
         assert deployment is not None, "it was sent"
         if tape.size > policy.max_body_bytes:
             return "too_large"
-        if f"{deployment.provider}/{deployment.upstream_model}" not in self._asked.route.targets.split(" "):
+        target = deployment.provider, deployment.upstream_model
+        if target not in [(each.provider, each.upstream_model) for each in self._asked.route.deployments]:
             return "fallback"
         if recorded.body is not None:
             return None
