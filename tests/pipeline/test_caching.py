@@ -28,7 +28,7 @@ from tests.fakes.openai_api import CREDENTIAL, FakeOpenAI
 from tests.pipeline.conftest import Caller
 
 PRICE = Price(Rates(input=1_000_000_000, output=2_000_000_000), version="test 1")
-FAULTS = ("status-500", "status-400", "cut-5", "stall-before", "malformed-5", "empty")
+FAULTS = ("cut-1", "status-500", "status-400", "cut-5", "stall-before", "malformed-5", "empty")
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +98,17 @@ async def test_where_a_call_fails_all_who_asked_the_same_are_told_and_few_ask_ag
     assert set(statuses) == {400}
     # What is wrong with the request is wrong for everybody: nobody who read along asks again.
     assert calls_of(fake, text) == 1
+
+
+async def test_nobody_is_given_the_beginning_of_an_answer_that_has_no_content(asking: Caller) -> None:
+    async def ask() -> int:
+        async with asking.post("cut-1", stream=True, **said("a role, and no word")) as answer:
+            await answer.read()
+            return answer.status
+
+    statuses = await asyncio.gather(*(ask() for _ in range(10)))
+    # Another might have answered, so none of them has a head yet: each is told by its status.
+    assert set(statuses) <= {502, 503}
 
 
 async def test_where_content_breaks_off_all_who_read_along_hear_of_it(asking: Caller, fake: FakeOpenAI) -> None:

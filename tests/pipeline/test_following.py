@@ -68,7 +68,7 @@ async def asked(fake: Held, text: str) -> None:
 async def test_a_stream_that_waits_long_shows_that_it_lives(
     asking: Caller, fake: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "_PING_EVERY_S", 0.05)
+    monkeypatch.setattr(following, "PING_EVERY_S", 0.05)
     text = "waits long"
     async with asyncio.TaskGroup() as group:
         leader = group.create_task(asking.events("m", **said(text)))

@@ -6,15 +6,14 @@ from typing import Final, cast
 
 from headgate.domain.caching import CacheNote, CacheStatus
 from headgate.domain.chat import StreamEvent
-from headgate.domain.errors import HeadgateError, UnsupportedFeatureError
+from headgate.domain.errors import InternalError, UnsupportedFeatureError
 from headgate.pipeline.attempt import deadline_exceeded
-from headgate.pipeline.replay import EVENT_STREAM, Replay, Turn, render, saved_nano_usd
+from headgate.pipeline.replay import Replay, Turn, render, saved_nano_usd
+from headgate.pipeline.reply import EVENT_STREAM, PING_EVERY_S
 from headgate.pipeline.tape import Tape
 from headgate.wire.format import Metered, WireFormat
 from headgate.wire.rendition import RenditionEncoder, fresh_id
 
-_PING_EVERY_S: Final = 10.0
-"""As often as a stream that is relayed shows that it lives while nothing comes."""
 _OF_THE_REQUEST: Final = (400, 413, 422)
 """Statuses of a provider that everybody who asks the same will get."""
 
@@ -106,13 +105,13 @@ class Follower:
 
     async def _stream(self, tape: Tape, marker: str) -> bool:
         await self._until_open(tape)
-        if not tape.events:
+        if not tape.is_open:
             # Nothing comes in pieces: the other caller wants it whole, or it came to nothing.
-            if tape.result is None and self._reply.begun:
-                self._failed(tape)
-                assert tape.error is not None, "it is over"
-                raise tape.error
-            return await self._complete(tape, marker)
+            if await self._complete(tape, marker):
+                return True
+            if self._reply.begun:  # There is no other answer than this one any more.
+                raise tape.error or InternalError("The answer that was shared cannot be streamed.")
+            return False
         await self._read_along(tape, marker)
         return True
 
@@ -120,7 +119,7 @@ class Follower:
         """Wait for the first content. Where it takes long, the head is given and pings show that the stream lives."""
         while not (tape.is_open or tape.is_over):
             try:
-                async with asyncio.timeout(_PING_EVERY_S):
+                async with asyncio.timeout(PING_EVERY_S):
                     await tape.more()
             except TimeoutError:
                 self._begin()
@@ -181,6 +180,6 @@ class Follower:
         )
 
     def _failed(self, tape: Tape) -> bool:
-        error: HeadgateError | None = tape.error
+        error = tape.error
         self.is_final = error is not None and error.status in _OF_THE_REQUEST
         return False

@@ -27,13 +27,12 @@ from headgate.pipeline.caching import answer
 from headgate.pipeline.call import Call, Gateway
 from headgate.pipeline.idempotency import KeptAnswer, replay
 from headgate.pipeline.prepare import understand, usable_key
-from headgate.pipeline.reply import HeaderList, Reply
+from headgate.pipeline.reply import JSON, HeaderList, Reply
 from headgate.pipeline.settle import settle
 from headgate.pipeline.trace import NOTHING_USED, Settled, Trace
 from headgate.wire.format import ID_HEADERS
 
 _log: Final = logging.getLogger("headgate.pipeline")
-_CONTENT_TYPE: Final = (b"content-type", b"application/json")
 
 
 async def handle(gateway: Gateway, call: Call, reply: Reply) -> None:
@@ -172,7 +171,7 @@ def error_headers(error: HeadgateError, request_id: str, id_headers: tuple[bytes
 
     ``id_headers`` are the names under which the caller's format looks for the request's id.
     """
-    headers = [_CONTENT_TYPE, *[(name, request_id.encode()) for name in id_headers]]
+    headers = [JSON, *[(name, request_id.encode()) for name in id_headers]]
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, MethodNotAllowedError) and error.reason is not None:

@@ -11,18 +11,13 @@ from headgate.pipeline.attempt import InBandFaultError, Try
 from headgate.pipeline.call import Call, Gateway
 from headgate.pipeline.inline import start
 from headgate.pipeline.prepare import Prepared
-from headgate.pipeline.reply import Reply
+from headgate.pipeline.reply import EVENT_STREAM, JSON, PING_EVERY_S, Reply
 from headgate.pipeline.settle import settle
 from headgate.pipeline.trace import Settled, Trace
 from headgate.upstream.transport import UpstreamAnswer, UpstreamFailure
 from headgate.wire.format import MalformedAnswerError, StreamMeter
 from headgate.wire.translate import TranslatingMeter, translate_answer
 
-_JSON: Final = (b"content-type", b"application/json")
-_EVENT_STREAM: Final = (b"content-type", b"text/event-stream; charset=utf-8")
-_NO_BUFFERING: Final = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
-_PING_EVERY_S: Final = 10.0
-"""Proxies give up connections that are silent for 30 to 60 s."""
 _AFTER_END_S: Final = 0.25
 """How long a provider may take from its end marker to the end of the body; then its connection is given up."""
 
@@ -58,7 +53,7 @@ async def relay_whole(
     total = trace.total(settled)
     trace.first_event = gateway.clock()
     headers = this.headers()
-    headers.append(_JSON)
+    headers.append(JSON)
     if total.priced:
         headers.append((b"x-headgate-cost-usd", format_usd(total.cost_nano_usd).encode()))
     waiting = reply.whole(200, headers, body)
@@ -143,7 +138,7 @@ class _Gate:
         if not self._reply.begun:
             self._is_early = True
             self._begin()
-        self._timer = asyncio.get_running_loop().call_later(_PING_EVERY_S, self._commit)
+        self._timer = asyncio.get_running_loop().call_later(PING_EVERY_S, self._commit)
         held, self._held = b"".join(self._held), []
         # A caller who reads so slowly that this has to wait needs no sign of life; the piece is kept all the same.
         self._reply.write(held + self._ping)
@@ -212,8 +207,7 @@ class _Gate:
 
     def _begin(self) -> None:
         headers = self._try.headers()
-        headers.append(_EVENT_STREAM)
-        headers.extend(_NO_BUFFERING)
+        headers.extend(EVENT_STREAM)
         self._reply.begin(200, headers)
 
     def _open(self) -> Awaitable[None] | None:

@@ -18,18 +18,12 @@ from headgate.pipeline.attempt import route_headers
 from headgate.pipeline.cache_headers import cache_headers
 from headgate.pipeline.call import Gateway
 from headgate.pipeline.prepare import Asked
-from headgate.pipeline.reply import HeaderList, Reply
+from headgate.pipeline.reply import EVENT_STREAM, JSON, HeaderList, Reply
 from headgate.pipeline.trace import Trace
 from headgate.routing.table import Deployment
 from headgate.wire.format import Metered, WireFormat
 from headgate.wire.rendition import Rendition, fresh_id, render_body, render_events, render_whole
 
-JSON: Final = (b"content-type", b"application/json")
-EVENT_STREAM: Final = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-)
 _RECORDED: Final = ("recorded",)
 
 

@@ -4,10 +4,21 @@
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 Headers = Sequence[tuple[bytes, bytes]]
 HeaderList = list[tuple[bytes, bytes]]
+
+JSON: Final = (b"content-type", b"application/json")
+"""The head of a whole answer."""
+EVENT_STREAM: Final = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+"""The head of a stream: proxies are to pass on what comes as it comes."""
+PING_EVERY_S: Final = 10.0
+"""Proxies give up connections that are silent for 30 to 60 s."""
 
 
 class Reply(Protocol):
